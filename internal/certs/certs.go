@@ -29,8 +29,9 @@ import (
 const (
 	AuthorityLifetime = 10 * 365 * 24 * time.Hour
 	HolderLifetime    = 30 * 24 * time.Hour
-	// backdate tolerates clocks of peers that are behind by this much.
-	backdate = 5 * time.Minute
+	// Backdate is how long before its issue a certificate begins to be valid: it
+	// tolerates clocks of peers that are behind by this much.
+	Backdate = 5 * time.Minute
 )
 
 // Authority signs certificates. Its key never leaves it except by Marshal.
@@ -52,7 +53,7 @@ func NewAuthority(name string, now time.Time) (*Authority, error) {
 	tmpl := &x509.Certificate{
 		SerialNumber:          serial,
 		Subject:               pkix.Name{CommonName: name},
-		NotBefore:             now.Add(-backdate),
+		NotBefore:             now.Add(-Backdate),
 		NotAfter:              now.Add(AuthorityLifetime),
 		IsCA:                  true,
 		BasicConstraintsValid: true,
@@ -118,7 +119,7 @@ func (a *Authority) Sign(requestDER []byte, holder *url.URL, now time.Time) (cer
 		SerialNumber: serial,
 		Subject:      pkix.Name{CommonName: holder.String()},
 		URIs:         []*url.URL{holder},
-		NotBefore:    now.Add(-backdate),
+		NotBefore:    now.Add(-Backdate),
 		NotAfter:     now.Add(HolderLifetime),
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},

@@ -1,0 +1,68 @@
+package consensus
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"github.com/rs/zerolog"
+
+	"github.com/gatehouse-idp/gatehouse/internal/certs"
+	"github.com/gatehouse-idp/gatehouse/internal/problem"
+)
+
+// TLS is the transport between controllers: mutual TLS on a port of its own,
+// which admits controllers of the domain and nobody else. advertise is the
+// address at which the others reach the listener. allow, if not nil, can refuse
+// a controller, for example one whose certificate was revoked.
+func TLS(listener net.Listener, advertise string, identity *certs.Identity, allow certs.Allow, log zerolog.Logger) Transport {
+	admit := func(peer *x509.Certificate) error {
+		if !strings.HasPrefix(certs.Holder(peer), certs.URI("controller").String()+"/") {
+			return problem.Forbidden.Errorf("cannot replicate with %s: it is no controller", certs.Holder(peer))
+		}
+		if allow != nil {
+			return allow(peer)
+		}
+		return nil
+	}
+	layer := &layer{
+		Listener:  tls.NewListener(listener, identity.Server(true, admit)),
+		advertise: address(advertise),
+		dialer:    tls.Dialer{Config: identity.Client(admit)},
+	}
+	t := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream: layer,
+		// One for the pipeline, one for heartbeats, one for votes and snapshots.
+		MaxPool:                 3,
+		Timeout:                 transportTimeout,
+		Logger:                  bridge(log),
+		MsgpackUseNewTimeFormat: true,
+	})
+	return Transport{Raft: t, Close: t.Close}
+}
+
+// layer is raft's stream layer over TLS.
+type layer struct {
+	net.Listener
+	advertise address
+	dialer    tls.Dialer
+}
+
+// Dial implements raft.StreamLayer.
+func (l *layer) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	return l.dialer.DialContext(ctx, "tcp", string(to))
+}
+
+// Addr is the address that others know.
+func (l *layer) Addr() net.Addr { return l.advertise }
+
+type address string
+
+func (address) Network() string  { return "tcp" }
+func (a address) String() string { return string(a) }
