@@ -1,0 +1,189 @@
+package access
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/xdg-go/scram"
+
+	"github.com/gatehouse-idp/gatehouse/internal/clock"
+	"github.com/gatehouse-idp/gatehouse/internal/problem"
+)
+
+// SessionLifetime is how long a token works after its login. It is short
+// because a token names its user only; the client logs in again by itself.
+const SessionLifetime = 30 * time.Minute
+
+// Basic authentication repeats the password with each request. A right answer
+// is remembered this long, so that a script of a thousand requests does not pay
+// a thousand derivations.
+const basicMemory = time.Minute
+
+// basicLimit bounds that memory.
+const basicLimit = 256
+
+// refused is the one answer to every wrong login: it tells neither which names
+// exist nor what was wrong.
+func refused() error {
+	return problem.Unauthorized.Errorf("cannot log in: wrong user name or password")
+}
+
+// Sessions authenticates management users. A token is signed by the key, so
+// every controller that holds the same key accepts it, and it works only while
+// its user exists and keeps the password.
+type Sessions struct {
+	store  Store
+	key    []byte
+	clock  clock.Clock
+	mu     sync.Mutex
+	recent map[string]time.Time // keyed digest of name and password -> until
+}
+
+// NewSessions makes the authenticator of a store's users. All controllers of a
+// domain are given the same key, at least 32 bytes; with nil the tokens are
+// good at this process only.
+func NewSessions(store Store, key []byte, c clock.Clock) *Sessions {
+	if len(key) == 0 {
+		key = make([]byte, 32)
+		rand.Read(key)
+	}
+	return &Sessions{store: store, key: key, clock: c, recent: map[string]time.Time{}}
+}
+
+// Login is one SCRAM conversation.
+type Login struct {
+	sessions     *Sessions
+	conversation *scram.ServerConversation
+	user         *User
+}
+
+// Login begins a SCRAM-SHA-256 conversation.
+func (s *Sessions) Login(ctx context.Context) (*Login, error) {
+	l := &Login{sessions: s}
+	server, err := scram.SHA256.NewServer(func(name string) (scram.StoredCredentials, error) {
+		u, err := s.store.User(ctx, name)
+		switch {
+		case problem.Is(err, problem.NotFound):
+			return decoy(s.key, name).credentials(), nil
+		case err != nil:
+			return scram.StoredCredentials{}, err
+		}
+		l.user = &u
+		return u.Verifier.credentials(), nil
+	})
+	if err != nil {
+		return nil, problem.Internal.Errorf("cannot begin a login: %w", err)
+	}
+	l.conversation = server.NewConversation()
+	return l, nil
+}
+
+// Step answers one message of the client. done means the client has proved
+// that it knows the password; the answer must still be sent.
+func (l *Login) Step(message string) (answer string, done bool, err error) {
+	answer, err = l.conversation.Step(message)
+	if err != nil {
+		return "", false, refused()
+	}
+	done = l.conversation.Done()
+	if done && (!l.conversation.Valid() || l.user == nil) {
+		return "", false, refused()
+	}
+	return answer, done, nil
+}
+
+// Token opens a session for the user that logged in.
+func (l *Login) Token() (token string, expires time.Time) {
+	return l.sessions.token(*l.user)
+}
+
+// claims are what a token carries.
+type claims struct {
+	Name       string `json:"n"`
+	Generation uint64 `json:"g"`
+	Expires    int64  `json:"e"` // Unix seconds
+}
+
+func (s *Sessions) token(u User) (string, time.Time) {
+	expires := s.clock.Now().Add(SessionLifetime).Truncate(time.Second)
+	body, _ := json.Marshal(claims{u.Name, u.Generation, expires.Unix()}) // strings and numbers always encode
+	text := base64.RawURLEncoding.EncodeToString(body)
+	return text + "." + s.sign(text), expires
+}
+
+func (s *Sessions) sign(text string) string {
+	return base64.RawURLEncoding.EncodeToString(keyed(s.key, "token", text))
+}
+
+// Bearer gives the caller of a token.
+func (s *Sessions) Bearer(ctx context.Context, token string) (Caller, error) {
+	invalid := func() (Caller, error) {
+		return Caller{}, problem.Unauthorized.Errorf("cannot accept the session token: it has expired or is not of this domain")
+	}
+	text, signature, ok := strings.Cut(token, ".")
+	if !ok || !hmac.Equal([]byte(signature), []byte(s.sign(text))) {
+		return invalid()
+	}
+	body, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil {
+		return invalid()
+	}
+	var c claims
+	if json.Unmarshal(body, &c) != nil || s.clock.Now().Unix() >= c.Expires {
+		return invalid()
+	}
+	u, err := s.store.User(ctx, c.Name)
+	switch {
+	case problem.Is(err, problem.NotFound) || err == nil && u.Generation != c.Generation:
+		return invalid()
+	case err != nil:
+		return Caller{}, err
+	}
+	return Caller{Name: u.Name, Grants: u.Grants, Mechanism: SCRAM}, nil
+}
+
+// Basic checks a name and a password. Its channel must be encrypted.
+func (s *Sessions) Basic(ctx context.Context, name, password string) (Caller, error) {
+	u, err := s.store.User(ctx, name)
+	if err != nil && !problem.Is(err, problem.NotFound) {
+		return Caller{}, err
+	}
+	known := err == nil
+	if !known {
+		u.Verifier = decoy(s.key, name)
+	}
+	if len(password) > passwordLimit {
+		return Caller{}, refused()
+	}
+	// The stored key is part of the digest: a changed password forgets.
+	digest := string(keyed(s.key, "basic", name+"\x00"+string(u.Verifier.StoredKey)+"\x00"+password))
+	if !s.remembered(digest) {
+		if !u.Verifier.Matches(name, password) || !known {
+			return Caller{}, refused()
+		}
+		s.remember(digest)
+	}
+	return Caller{Name: u.Name, Grants: u.Grants, Mechanism: Basic}, nil
+}
+
+func (s *Sessions) remembered(digest string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	until, ok := s.recent[digest]
+	return ok && s.clock.Now().Before(until)
+}
+
+func (s *Sessions) remember(digest string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.recent) >= basicLimit {
+		clear(s.recent)
+	}
+	s.recent[digest] = s.clock.Now().Add(basicMemory)
+}
