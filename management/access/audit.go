@@ -1,0 +1,153 @@
+package access
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"log/syslog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/gatehouse-idp/gatehouse/internal/clock"
+	"github.com/gatehouse-idp/gatehouse/internal/problem"
+)
+
+// Event is one line of the audit log. Sensitive values in Operation are masked
+// before it is made.
+type Event struct {
+	Time      time.Time `json:"time"`
+	User      string    `json:"user"`
+	Mechanism Mechanism `json:"mechanism,omitempty"`
+	Remote    string    `json:"remote,omitempty"`
+	Access    string    `json:"access"`  // "native" (gRPC) or "http"
+	Outcome   string    `json:"outcome"` // "success", "failed", "denied"
+	ReadOnly  bool      `json:"read-only"`
+	Operation any       `json:"operation,omitempty"`
+	Revision  uint64    `json:"revision,omitempty"`
+	Failure   string    `json:"failure,omitempty"`
+}
+
+// AuditConfig says where audit events go.
+type AuditConfig struct {
+	// File is appended to, mode 0600; "" writes no file.
+	File string
+	// MaxBytes rotates the file to File+".1" when it would grow beyond; 0 never.
+	MaxBytes int64
+	// Syslog names a syslog daemon: "local", or "udp://host:port",
+	// "tcp://host:port"; "" sends nothing.
+	Syslog string
+	// SkipReads leaves reads out.
+	SkipReads bool
+	// Failed is told of an event that could not be written; nil ignores it.
+	Failed func(error)
+	Clock  clock.Clock
+}
+
+// Audit writes audit events. It is safe for concurrent use.
+type Audit struct {
+	config AuditConfig
+	mu     sync.Mutex
+	file   *os.File
+	size   int64
+	syslog io.WriteCloser
+}
+
+// NewAudit opens the audit log. Its zero destinations are valid: events then
+// go nowhere.
+func NewAudit(c AuditConfig) (*Audit, error) {
+	a := &Audit{config: c}
+	if err := a.open(); err != nil {
+		return nil, err
+	}
+	if c.Syslog != "" {
+		network, address := syslogAddress(c.Syslog)
+		w, err := syslog.Dial(network, address, syslog.LOG_AUTHPRIV|syslog.LOG_INFO, "gatehouse-audit")
+		if err != nil {
+			return nil, errors.Join(problem.Unavailable.Errorf("cannot open syslog %q for the audit log: %w", c.Syslog, err), a.Close())
+		}
+		a.syslog = w
+	}
+	return a, nil
+}
+
+func syslogAddress(s string) (network, address string) {
+	for _, network := range []string{"udp", "tcp"} {
+		if prefix := network + "://"; len(s) > len(prefix) && s[:len(prefix)] == prefix {
+			return network, s[len(prefix):]
+		}
+	}
+	return "", "" // the local daemon
+}
+
+func (a *Audit) open() error {
+	if a.config.File == "" {
+		return nil
+	}
+	f, err := os.OpenFile(a.config.File, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return problem.Internal.Errorf("cannot open the audit log: %w", err)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	a.file, a.size = f, info.Size()
+	return nil
+}
+
+// Record writes one event; its time is set here. A nil Audit records nothing.
+func (a *Audit) Record(e Event) {
+	if a == nil || e.ReadOnly && a.config.SkipReads {
+		return
+	}
+	e.Time = a.config.Clock.Now().UTC()
+	line, err := json.Marshal(e)
+	if err == nil {
+		err = a.write(append(line, '\n'))
+	}
+	if err != nil && a.config.Failed != nil {
+		a.config.Failed(problem.Internal.Errorf("cannot write the audit log: %w", err))
+	}
+}
+
+func (a *Audit) write(line []byte) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var errs []error
+	if a.file != nil && a.config.MaxBytes > 0 && a.size > 0 && a.size+int64(len(line)) > a.config.MaxBytes {
+		errs = append(errs, a.rotate())
+	}
+	if a.file != nil {
+		n, err := a.file.Write(line)
+		a.size += int64(n)
+		errs = append(errs, err)
+	}
+	if a.syslog != nil {
+		_, err := a.syslog.Write(line)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (a *Audit) rotate() error {
+	err := a.file.Close()
+	a.file = nil
+	return errors.Join(err, os.Rename(a.config.File, a.config.File+".1"), a.open())
+}
+
+// Close ends the log.
+func (a *Audit) Close() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var errs []error
+	if a.file != nil {
+		errs = append(errs, a.file.Close())
+		a.file = nil
+	}
+	if a.syslog != nil {
+		errs = append(errs, a.syslog.Close())
+		a.syslog = nil
+	}
+	return errors.Join(errs...)
+}
