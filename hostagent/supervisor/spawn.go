@@ -1,0 +1,86 @@
+package supervisor
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gatehouse-idp/gatehouse/internal/clock"
+	"github.com/gatehouse-idp/gatehouse/internal/problem"
+)
+
+// spawn starts a server's process. The order makes sure that no crash of the
+// agent leaves a server that nobody knows of: the process waits on its
+// standard input for the token, which it gets only after the journal has it.
+// An end of file instead of a token tells it to end.
+func spawn(spec Spec, token string, log *logfile, journal Journal, c clock.Clock) (*handle, error) {
+	if len(spec.Command) == 0 {
+		return nil, problem.Invalid.Errorf("cannot start server %q: no command is configured", spec.Name)
+	}
+	if err := tryPorts(spec.Name, spec.Ports); err != nil {
+		return nil, err
+	}
+	for _, dir := range []string{"data", "tmp"} {
+		if err := os.MkdirAll(filepath.Join(spec.Dir, dir), 0o750); err != nil {
+			return nil, problem.Internal.Errorf("cannot start server %q: %w", spec.Name, err)
+		}
+	}
+	output, err := log.open()
+	if err != nil {
+		return nil, problem.Internal.Errorf("cannot start server %q: cannot open its log: %w", spec.Name, err)
+	}
+	defer func() { _ = output.Close() }()
+	stdin, give, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = give.Close() }()
+
+	cmd := exec.Command(spec.Command[0], spec.Command[1:]...)
+	cmd.Dir = spec.Dir
+	cmd.Env = append(append([]string{}, spec.Env...), memoryEnv(spec.MemoryLimit)...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, output, output
+	// A session of its own: signals of the agent's terminal do not reach it,
+	// it outlives the agent, and what it spawns can be found again.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	err = cmd.Start()
+	_ = stdin.Close()
+	if err != nil {
+		return nil, problem.Invalid.Errorf("cannot start server %q: %w", spec.Name, err)
+	}
+	pid := cmd.Process.Pid
+	_ = cmd.Process.Release() // waited for by its pidfd
+
+	h, err := introduce(spec, pid, journal, c)
+	if err == nil {
+		_, err = fmt.Fprintln(give, token)
+	}
+	if err != nil {
+		_ = unix.Kill(pid, unix.SIGKILL)
+		_, _ = unix.Wait4(pid, nil, 0, nil)
+		if h != nil {
+			h.release()
+		}
+		return nil, errors.Join(problem.Internal.Errorf("cannot start server %q: %w", spec.Name, err), journal.Ended(spec.Name))
+	}
+	return h, nil
+}
+
+func introduce(spec Spec, pid int, journal Journal, c clock.Clock) (*handle, error) {
+	p, err := inspect(spec.Name, pid, c.Now())
+	if err != nil {
+		return nil, err
+	}
+	if err := limitMemory(spec.Name, pid, spec.MemoryLimit); err != nil {
+		return nil, err
+	}
+	if err := journal.Started(p); err != nil {
+		return nil, err
+	}
+	return hold(p)
+}
