@@ -15,14 +15,14 @@ type hclogger = hclog.Logger
 // about elections and heartbeats is information to it and debugging to us.
 func bridge(log zerolog.Logger) hclogger {
 	l := hclog.NewInterceptLogger(&hclog.LoggerOptions{Name: "raft", Level: hclog.Debug, Output: io.Discard})
-	l.RegisterSink(sink{log})
+	l.RegisterSink(&sink{log})
 	return l
 }
 
 type sink struct{ log zerolog.Logger }
 
 // Accept implements hclog.SinkAdapter.
-func (s sink) Accept(name string, level hclog.Level, msg string, args ...any) {
+func (s *sink) Accept(name string, level hclog.Level, msg string, args ...any) {
 	to := translate(level)
 	if to < s.log.GetLevel() {
 		return

@@ -396,9 +396,8 @@ func (x *ProposalResult) GetResult() []byte {
 type RelayReport struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Host  string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
-	// The link came up or went down; not set: report.
-	Presence      *Presence        `protobuf:"bytes,2,opt,name=presence,proto3" json:"presence,omitempty"`
-	Report        *hostlink.Report `protobuf:"bytes,3,opt,name=report,proto3" json:"report,omitempty"`
+	// A hello means that the host's link came up. Not set: it went down.
+	Report        *hostlink.Report `protobuf:"bytes,2,opt,name=report,proto3" json:"report,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -440,13 +439,6 @@ func (x *RelayReport) GetHost() string {
 	return ""
 }
 
-func (x *RelayReport) GetPresence() *Presence {
-	if x != nil {
-		return x.Presence
-	}
-	return nil
-}
-
 func (x *RelayReport) GetReport() *hostlink.Report {
 	if x != nil {
 		return x.Report
@@ -454,69 +446,19 @@ func (x *RelayReport) GetReport() *hostlink.Report {
 	return nil
 }
 
-type Presence struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Connected     bool                   `protobuf:"varint,1,opt,name=connected,proto3" json:"connected,omitempty"`
-	Installation  string                 `protobuf:"bytes,2,opt,name=installation,proto3" json:"installation,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Presence) Reset() {
-	*x = Presence{}
-	mi := &file_peerlink_peerlink_proto_msgTypes[9]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Presence) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Presence) ProtoMessage() {}
-
-func (x *Presence) ProtoReflect() protoreflect.Message {
-	mi := &file_peerlink_peerlink_proto_msgTypes[9]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Presence.ProtoReflect.Descriptor instead.
-func (*Presence) Descriptor() ([]byte, []int) {
-	return file_peerlink_peerlink_proto_rawDescGZIP(), []int{9}
-}
-
-func (x *Presence) GetConnected() bool {
-	if x != nil {
-		return x.Connected
-	}
-	return false
-}
-
-func (x *Presence) GetInstallation() string {
-	if x != nil {
-		return x.Installation
-	}
-	return ""
-}
-
 type RelayInstruction struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Host          string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"` // "": the controller itself (directory)
-	Instruction   *hostlink.Instruction  `protobuf:"bytes,2,opt,name=instruction,proto3" json:"instruction,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Host        string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"` // "": the controller itself (directory)
+	Instruction *hostlink.Instruction  `protobuf:"bytes,2,opt,name=instruction,proto3" json:"instruction,omitempty"`
+	// Not empty: the host's link is to be ended, and why.
+	End           string `protobuf:"bytes,3,opt,name=end,proto3" json:"end,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RelayInstruction) Reset() {
 	*x = RelayInstruction{}
-	mi := &file_peerlink_peerlink_proto_msgTypes[10]
+	mi := &file_peerlink_peerlink_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -528,7 +470,7 @@ func (x *RelayInstruction) String() string {
 func (*RelayInstruction) ProtoMessage() {}
 
 func (x *RelayInstruction) ProtoReflect() protoreflect.Message {
-	mi := &file_peerlink_peerlink_proto_msgTypes[10]
+	mi := &file_peerlink_peerlink_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -541,7 +483,7 @@ func (x *RelayInstruction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelayInstruction.ProtoReflect.Descriptor instead.
 func (*RelayInstruction) Descriptor() ([]byte, []int) {
-	return file_peerlink_peerlink_proto_rawDescGZIP(), []int{10}
+	return file_peerlink_peerlink_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RelayInstruction) GetHost() string {
@@ -556,6 +498,13 @@ func (x *RelayInstruction) GetInstruction() *hostlink.Instruction {
 		return x.Instruction
 	}
 	return nil
+}
+
+func (x *RelayInstruction) GetEnd() string {
+	if x != nil {
+		return x.End
+	}
+	return ""
 }
 
 var File_peerlink_peerlink_proto protoreflect.FileDescriptor
@@ -580,17 +529,14 @@ const file_peerlink_peerlink_proto_rawDesc = "" +
 	"\bProposal\x12\x14\n" +
 	"\x05entry\x18\x01 \x01(\fR\x05entry\"(\n" +
 	"\x0eProposalResult\x12\x16\n" +
-	"\x06result\x18\x01 \x01(\fR\x06result\"\x95\x01\n" +
+	"\x06result\x18\x01 \x01(\fR\x06result\"X\n" +
 	"\vRelayReport\x12\x12\n" +
-	"\x04host\x18\x01 \x01(\tR\x04host\x12;\n" +
-	"\bpresence\x18\x02 \x01(\v2\x1f.gatehouse.peerlink.v1.PresenceR\bpresence\x125\n" +
-	"\x06report\x18\x03 \x01(\v2\x1d.gatehouse.hostlink.v1.ReportR\x06report\"L\n" +
-	"\bPresence\x12\x1c\n" +
-	"\tconnected\x18\x01 \x01(\bR\tconnected\x12\"\n" +
-	"\finstallation\x18\x02 \x01(\tR\finstallation\"l\n" +
+	"\x04host\x18\x01 \x01(\tR\x04host\x125\n" +
+	"\x06report\x18\x02 \x01(\v2\x1d.gatehouse.hostlink.v1.ReportR\x06report\"~\n" +
 	"\x10RelayInstruction\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12D\n" +
-	"\vinstruction\x18\x02 \x01(\v2\".gatehouse.hostlink.v1.InstructionR\vinstruction2\xd2\x04\n" +
+	"\vinstruction\x18\x02 \x01(\v2\".gatehouse.hostlink.v1.InstructionR\vinstruction\x12\x10\n" +
+	"\x03end\x18\x03 \x01(\tR\x03end2\xd2\x04\n" +
 	"\bPeerLink\x12S\n" +
 	"\x05Enrol\x12\".gatehouse.hostlink.v1.JoinMessage\x1a\".gatehouse.hostlink.v1.JoinMessage(\x010\x01\x12L\n" +
 	"\x03Key\x12!.gatehouse.peerlink.v1.KeyRequest\x1a\".gatehouse.peerlink.v1.KeyResponse\x12O\n" +
@@ -612,7 +558,7 @@ func file_peerlink_peerlink_proto_rawDescGZIP() []byte {
 	return file_peerlink_peerlink_proto_rawDescData
 }
 
-var file_peerlink_peerlink_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_peerlink_peerlink_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_peerlink_peerlink_proto_goTypes = []any{
 	(*KeyRequest)(nil),           // 0: gatehouse.peerlink.v1.KeyRequest
 	(*KeyResponse)(nil),          // 1: gatehouse.peerlink.v1.KeyResponse
@@ -623,35 +569,33 @@ var file_peerlink_peerlink_proto_goTypes = []any{
 	(*Proposal)(nil),             // 6: gatehouse.peerlink.v1.Proposal
 	(*ProposalResult)(nil),       // 7: gatehouse.peerlink.v1.ProposalResult
 	(*RelayReport)(nil),          // 8: gatehouse.peerlink.v1.RelayReport
-	(*Presence)(nil),             // 9: gatehouse.peerlink.v1.Presence
-	(*RelayInstruction)(nil),     // 10: gatehouse.peerlink.v1.RelayInstruction
-	(*hostlink.Report)(nil),      // 11: gatehouse.hostlink.v1.Report
-	(*hostlink.Instruction)(nil), // 12: gatehouse.hostlink.v1.Instruction
-	(*hostlink.JoinMessage)(nil), // 13: gatehouse.hostlink.v1.JoinMessage
+	(*RelayInstruction)(nil),     // 9: gatehouse.peerlink.v1.RelayInstruction
+	(*hostlink.Report)(nil),      // 10: gatehouse.hostlink.v1.Report
+	(*hostlink.Instruction)(nil), // 11: gatehouse.hostlink.v1.Instruction
+	(*hostlink.JoinMessage)(nil), // 12: gatehouse.hostlink.v1.JoinMessage
 }
 var file_peerlink_peerlink_proto_depIdxs = []int32{
-	9,  // 0: gatehouse.peerlink.v1.RelayReport.presence:type_name -> gatehouse.peerlink.v1.Presence
-	11, // 1: gatehouse.peerlink.v1.RelayReport.report:type_name -> gatehouse.hostlink.v1.Report
-	12, // 2: gatehouse.peerlink.v1.RelayInstruction.instruction:type_name -> gatehouse.hostlink.v1.Instruction
-	13, // 3: gatehouse.peerlink.v1.PeerLink.Enrol:input_type -> gatehouse.hostlink.v1.JoinMessage
-	0,  // 4: gatehouse.peerlink.v1.PeerLink.Key:input_type -> gatehouse.peerlink.v1.KeyRequest
-	2,  // 5: gatehouse.peerlink.v1.PeerLink.Join:input_type -> gatehouse.peerlink.v1.JoinRequest
-	4,  // 6: gatehouse.peerlink.v1.PeerLink.Execute:input_type -> gatehouse.peerlink.v1.Forward
-	4,  // 7: gatehouse.peerlink.v1.PeerLink.Follow:input_type -> gatehouse.peerlink.v1.Forward
-	6,  // 8: gatehouse.peerlink.v1.PeerLink.Propose:input_type -> gatehouse.peerlink.v1.Proposal
-	8,  // 9: gatehouse.peerlink.v1.PeerLink.Relay:input_type -> gatehouse.peerlink.v1.RelayReport
-	13, // 10: gatehouse.peerlink.v1.PeerLink.Enrol:output_type -> gatehouse.hostlink.v1.JoinMessage
-	1,  // 11: gatehouse.peerlink.v1.PeerLink.Key:output_type -> gatehouse.peerlink.v1.KeyResponse
-	3,  // 12: gatehouse.peerlink.v1.PeerLink.Join:output_type -> gatehouse.peerlink.v1.JoinResponse
-	5,  // 13: gatehouse.peerlink.v1.PeerLink.Execute:output_type -> gatehouse.peerlink.v1.ForwardResponse
-	5,  // 14: gatehouse.peerlink.v1.PeerLink.Follow:output_type -> gatehouse.peerlink.v1.ForwardResponse
-	7,  // 15: gatehouse.peerlink.v1.PeerLink.Propose:output_type -> gatehouse.peerlink.v1.ProposalResult
-	10, // 16: gatehouse.peerlink.v1.PeerLink.Relay:output_type -> gatehouse.peerlink.v1.RelayInstruction
-	10, // [10:17] is the sub-list for method output_type
-	3,  // [3:10] is the sub-list for method input_type
-	3,  // [3:3] is the sub-list for extension type_name
-	3,  // [3:3] is the sub-list for extension extendee
-	0,  // [0:3] is the sub-list for field type_name
+	10, // 0: gatehouse.peerlink.v1.RelayReport.report:type_name -> gatehouse.hostlink.v1.Report
+	11, // 1: gatehouse.peerlink.v1.RelayInstruction.instruction:type_name -> gatehouse.hostlink.v1.Instruction
+	12, // 2: gatehouse.peerlink.v1.PeerLink.Enrol:input_type -> gatehouse.hostlink.v1.JoinMessage
+	0,  // 3: gatehouse.peerlink.v1.PeerLink.Key:input_type -> gatehouse.peerlink.v1.KeyRequest
+	2,  // 4: gatehouse.peerlink.v1.PeerLink.Join:input_type -> gatehouse.peerlink.v1.JoinRequest
+	4,  // 5: gatehouse.peerlink.v1.PeerLink.Execute:input_type -> gatehouse.peerlink.v1.Forward
+	4,  // 6: gatehouse.peerlink.v1.PeerLink.Follow:input_type -> gatehouse.peerlink.v1.Forward
+	6,  // 7: gatehouse.peerlink.v1.PeerLink.Propose:input_type -> gatehouse.peerlink.v1.Proposal
+	8,  // 8: gatehouse.peerlink.v1.PeerLink.Relay:input_type -> gatehouse.peerlink.v1.RelayReport
+	12, // 9: gatehouse.peerlink.v1.PeerLink.Enrol:output_type -> gatehouse.hostlink.v1.JoinMessage
+	1,  // 10: gatehouse.peerlink.v1.PeerLink.Key:output_type -> gatehouse.peerlink.v1.KeyResponse
+	3,  // 11: gatehouse.peerlink.v1.PeerLink.Join:output_type -> gatehouse.peerlink.v1.JoinResponse
+	5,  // 12: gatehouse.peerlink.v1.PeerLink.Execute:output_type -> gatehouse.peerlink.v1.ForwardResponse
+	5,  // 13: gatehouse.peerlink.v1.PeerLink.Follow:output_type -> gatehouse.peerlink.v1.ForwardResponse
+	7,  // 14: gatehouse.peerlink.v1.PeerLink.Propose:output_type -> gatehouse.peerlink.v1.ProposalResult
+	9,  // 15: gatehouse.peerlink.v1.PeerLink.Relay:output_type -> gatehouse.peerlink.v1.RelayInstruction
+	9,  // [9:16] is the sub-list for method output_type
+	2,  // [2:9] is the sub-list for method input_type
+	2,  // [2:2] is the sub-list for extension type_name
+	2,  // [2:2] is the sub-list for extension extendee
+	0,  // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_peerlink_peerlink_proto_init() }
@@ -665,7 +609,7 @@ func file_peerlink_peerlink_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_peerlink_peerlink_proto_rawDesc), len(file_peerlink_peerlink_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

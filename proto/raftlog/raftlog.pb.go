@@ -471,9 +471,11 @@ func (x *Batch) GetEntries() []*Entry {
 
 // State is the header of a snapshot of the state machine.
 type State struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
-	Revision      uint64                 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Version  uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	Revision uint64                 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	// The last version given to a record.
+	Sequence      uint64 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -522,6 +524,300 @@ func (x *State) GetRevision() uint64 {
 	return 0
 }
 
+func (x *State) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+// Item is one piece of a snapshot, which is a stream of items, each preceded by
+// its length: the state, the tree, revisions from the oldest, records, the end.
+type Item struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Item:
+	//
+	//	*Item_State
+	//	*Item_Tree
+	//	*Item_Revision
+	//	*Item_Record
+	//	*Item_End
+	Item          isItem_Item `protobuf_oneof:"item"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Item) Reset() {
+	*x = Item{}
+	mi := &file_raftlog_raftlog_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Item) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Item) ProtoMessage() {}
+
+func (x *Item) ProtoReflect() protoreflect.Message {
+	mi := &file_raftlog_raftlog_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Item.ProtoReflect.Descriptor instead.
+func (*Item) Descriptor() ([]byte, []int) {
+	return file_raftlog_raftlog_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Item) GetItem() isItem_Item {
+	if x != nil {
+		return x.Item
+	}
+	return nil
+}
+
+func (x *Item) GetState() *State {
+	if x != nil {
+		if x, ok := x.Item.(*Item_State); ok {
+			return x.State
+		}
+	}
+	return nil
+}
+
+func (x *Item) GetTree() []byte {
+	if x != nil {
+		if x, ok := x.Item.(*Item_Tree); ok {
+			return x.Tree
+		}
+	}
+	return nil
+}
+
+func (x *Item) GetRevision() *Revision {
+	if x != nil {
+		if x, ok := x.Item.(*Item_Revision); ok {
+			return x.Revision
+		}
+	}
+	return nil
+}
+
+func (x *Item) GetRecord() *Record {
+	if x != nil {
+		if x, ok := x.Item.(*Item_Record); ok {
+			return x.Record
+		}
+	}
+	return nil
+}
+
+func (x *Item) GetEnd() uint64 {
+	if x != nil {
+		if x, ok := x.Item.(*Item_End); ok {
+			return x.End
+		}
+	}
+	return 0
+}
+
+type isItem_Item interface {
+	isItem_Item()
+}
+
+type Item_State struct {
+	State *State `protobuf:"bytes,1,opt,name=state,proto3,oneof"`
+}
+
+type Item_Tree struct {
+	Tree []byte `protobuf:"bytes,2,opt,name=tree,proto3,oneof"` // JSON
+}
+
+type Item_Revision struct {
+	Revision *Revision `protobuf:"bytes,3,opt,name=revision,proto3,oneof"`
+}
+
+type Item_Record struct {
+	Record *Record `protobuf:"bytes,4,opt,name=record,proto3,oneof"`
+}
+
+type Item_End struct {
+	// The number of items before it: a snapshot without it was cut off.
+	End uint64 `protobuf:"varint,5,opt,name=end,proto3,oneof"`
+}
+
+func (*Item_State) isItem_Item() {}
+
+func (*Item_Tree) isItem_Item() {}
+
+func (*Item_Revision) isItem_Item() {}
+
+func (*Item_Record) isItem_Item() {}
+
+func (*Item_End) isItem_Item() {}
+
+// Revision is one committed change of the domain.
+type Revision struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	TimeUnixNs    int64                  `protobuf:"varint,2,opt,name=time_unix_ns,json=timeUnixNs,proto3" json:"time_unix_ns,omitempty"`
+	Author        string                 `protobuf:"bytes,3,opt,name=author,proto3" json:"author,omitempty"`
+	Comment       string                 `protobuf:"bytes,4,opt,name=comment,proto3" json:"comment,omitempty"`
+	Operation     []byte                 `protobuf:"bytes,5,opt,name=operation,proto3" json:"operation,omitempty"` // JSON, as asked for, secrets masked
+	Changes       []byte                 `protobuf:"bytes,6,opt,name=changes,proto3" json:"changes,omitempty"`     // JSON, as in Commit
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Revision) Reset() {
+	*x = Revision{}
+	mi := &file_raftlog_raftlog_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Revision) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Revision) ProtoMessage() {}
+
+func (x *Revision) ProtoReflect() protoreflect.Message {
+	mi := &file_raftlog_raftlog_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Revision.ProtoReflect.Descriptor instead.
+func (*Revision) Descriptor() ([]byte, []int) {
+	return file_raftlog_raftlog_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Revision) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Revision) GetTimeUnixNs() int64 {
+	if x != nil {
+		return x.TimeUnixNs
+	}
+	return 0
+}
+
+func (x *Revision) GetAuthor() string {
+	if x != nil {
+		return x.Author
+	}
+	return ""
+}
+
+func (x *Revision) GetComment() string {
+	if x != nil {
+		return x.Comment
+	}
+	return ""
+}
+
+func (x *Revision) GetOperation() []byte {
+	if x != nil {
+		return x.Operation
+	}
+	return nil
+}
+
+func (x *Revision) GetChanges() []byte {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+// Record is state beside the tree.
+type Record struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	Value         []byte                 `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
+	Version       uint64                 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Record) Reset() {
+	*x = Record{}
+	mi := &file_raftlog_raftlog_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Record) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Record) ProtoMessage() {}
+
+func (x *Record) ProtoReflect() protoreflect.Message {
+	mi := &file_raftlog_raftlog_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Record.ProtoReflect.Descriptor instead.
+func (*Record) Descriptor() ([]byte, []int) {
+	return file_raftlog_raftlog_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Record) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Record) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Record) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *Record) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
 var File_raftlog_raftlog_proto protoreflect.FileDescriptor
 
 const file_raftlog_raftlog_proto_rawDesc = "" +
@@ -555,10 +851,31 @@ const file_raftlog_raftlog_proto_rawDesc = "" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x16\n" +
 	"\x06expect\x18\x03 \x01(\x04R\x06expect\">\n" +
 	"\x05Batch\x125\n" +
-	"\aentries\x18\x01 \x03(\v2\x1b.gatehouse.raftlog.v1.EntryR\aentries\"=\n" +
+	"\aentries\x18\x01 \x03(\v2\x1b.gatehouse.raftlog.v1.EntryR\aentries\"Y\n" +
 	"\x05State\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x04R\brevision*\x1f\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x1a\n" +
+	"\bsequence\x18\x03 \x01(\x04R\bsequence\"\xe3\x01\n" +
+	"\x04Item\x123\n" +
+	"\x05state\x18\x01 \x01(\v2\x1b.gatehouse.raftlog.v1.StateH\x00R\x05state\x12\x14\n" +
+	"\x04tree\x18\x02 \x01(\fH\x00R\x04tree\x12<\n" +
+	"\brevision\x18\x03 \x01(\v2\x1e.gatehouse.raftlog.v1.RevisionH\x00R\brevision\x126\n" +
+	"\x06record\x18\x04 \x01(\v2\x1c.gatehouse.raftlog.v1.RecordH\x00R\x06record\x12\x12\n" +
+	"\x03end\x18\x05 \x01(\x04H\x00R\x03endB\x06\n" +
+	"\x04item\"\xae\x01\n" +
+	"\bRevision\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12 \n" +
+	"\ftime_unix_ns\x18\x02 \x01(\x03R\n" +
+	"timeUnixNs\x12\x16\n" +
+	"\x06author\x18\x03 \x01(\tR\x06author\x12\x18\n" +
+	"\acomment\x18\x04 \x01(\tR\acomment\x12\x1c\n" +
+	"\toperation\x18\x05 \x01(\fR\toperation\x12\x18\n" +
+	"\achanges\x18\x06 \x01(\fR\achanges\"^\n" +
+	"\x06Record\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x03 \x01(\fR\x05value\x12\x18\n" +
+	"\aversion\x18\x04 \x01(\x04R\aversion*\x1f\n" +
 	"\aUnknown\x12\b\n" +
 	"\x04STOP\x10\x00\x12\n" +
 	"\n" +
@@ -577,7 +894,7 @@ func file_raftlog_raftlog_proto_rawDescGZIP() []byte {
 }
 
 var file_raftlog_raftlog_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_raftlog_raftlog_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_raftlog_raftlog_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_raftlog_raftlog_proto_goTypes = []any{
 	(Unknown)(0),         // 0: gatehouse.raftlog.v1.Unknown
 	(*Entry)(nil),        // 1: gatehouse.raftlog.v1.Entry
@@ -586,6 +903,9 @@ var file_raftlog_raftlog_proto_goTypes = []any{
 	(*DeleteRecord)(nil), // 4: gatehouse.raftlog.v1.DeleteRecord
 	(*Batch)(nil),        // 5: gatehouse.raftlog.v1.Batch
 	(*State)(nil),        // 6: gatehouse.raftlog.v1.State
+	(*Item)(nil),         // 7: gatehouse.raftlog.v1.Item
+	(*Revision)(nil),     // 8: gatehouse.raftlog.v1.Revision
+	(*Record)(nil),       // 9: gatehouse.raftlog.v1.Record
 }
 var file_raftlog_raftlog_proto_depIdxs = []int32{
 	0, // 0: gatehouse.raftlog.v1.Entry.unknown:type_name -> gatehouse.raftlog.v1.Unknown
@@ -594,11 +914,14 @@ var file_raftlog_raftlog_proto_depIdxs = []int32{
 	4, // 3: gatehouse.raftlog.v1.Entry.delete_record:type_name -> gatehouse.raftlog.v1.DeleteRecord
 	5, // 4: gatehouse.raftlog.v1.Entry.batch:type_name -> gatehouse.raftlog.v1.Batch
 	1, // 5: gatehouse.raftlog.v1.Batch.entries:type_name -> gatehouse.raftlog.v1.Entry
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	6, // 6: gatehouse.raftlog.v1.Item.state:type_name -> gatehouse.raftlog.v1.State
+	8, // 7: gatehouse.raftlog.v1.Item.revision:type_name -> gatehouse.raftlog.v1.Revision
+	9, // 8: gatehouse.raftlog.v1.Item.record:type_name -> gatehouse.raftlog.v1.Record
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	9, // [9:9] is the sub-list for extension type_name
+	9, // [9:9] is the sub-list for extension extendee
+	0, // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_raftlog_raftlog_proto_init() }
@@ -612,13 +935,20 @@ func file_raftlog_raftlog_proto_init() {
 		(*Entry_DeleteRecord)(nil),
 		(*Entry_Batch)(nil),
 	}
+	file_raftlog_raftlog_proto_msgTypes[6].OneofWrappers = []any{
+		(*Item_State)(nil),
+		(*Item_Tree)(nil),
+		(*Item_Revision)(nil),
+		(*Item_Record)(nil),
+		(*Item_End)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_raftlog_raftlog_proto_rawDesc), len(file_raftlog_raftlog_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   6,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
