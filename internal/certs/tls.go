@@ -67,6 +67,9 @@ func (id *Identity) RenewAt() time.Time {
 	return leaf.NotBefore.Add(leaf.NotAfter.Sub(leaf.NotBefore) * 2 / 3)
 }
 
+// Expires is when the certificate's life ends.
+func (id *Identity) Expires() time.Time { return id.state.Load().certificate.Leaf.NotAfter }
+
 // Holder is the URI that a certificate names, or "".
 func Holder(cert *x509.Certificate) string {
 	if len(cert.URIs) != 1 {

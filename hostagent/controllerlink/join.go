@@ -1,0 +1,176 @@
+package controllerlink
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"strings"
+	"sync"
+
+	"github.com/xdg-go/scram"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+
+	"github.com/gatehouse-idp/gatehouse/internal/certs"
+	"github.com/gatehouse-idp/gatehouse/internal/problem"
+	"github.com/gatehouse-idp/gatehouse/proto/hostlink"
+)
+
+// Token is what lets a host join: the secret it shares with the domain, and
+// the fingerprint of the domain's authority, by which a false controller is
+// told from a true one.
+type Token struct {
+	Host        string `json:"host"`
+	Secret      string `json:"secret"`
+	Fingerprint string `json:"fingerprint"` // as certs.Fingerprint
+}
+
+// tokenPrefix begins a token's text; the number is its version.
+const tokenPrefix = "gatehouse-join-v1."
+
+// minIterations of SCRAM: fewer would let a false controller guess the secret
+// from what it sees (RFC 7677, section 4).
+const minIterations = 4096
+
+// ParseToken reads a token's text: "gatehouse-join-v1." and base64url of its
+// JSON. Errors never show the text.
+func ParseToken(text string) (Token, error) {
+	var t Token
+	body, ok := strings.CutPrefix(strings.TrimSpace(text), tokenPrefix)
+	if !ok {
+		return t, problem.Invalid.Errorf("cannot read the join token: it must begin with %q", tokenPrefix)
+	}
+	data, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(body, "="))
+	if err != nil {
+		return t, problem.Invalid.Errorf("cannot read the join token: it is damaged after %q", tokenPrefix)
+	}
+	if err := json.Unmarshal(data, &t); err != nil {
+		return t, problem.Invalid.Errorf("cannot read the join token: its content is no JSON object")
+	}
+	if t.Host == "" || t.Secret == "" || t.Fingerprint == "" {
+		return Token{}, problem.Invalid.Errorf("cannot read the join token: it needs host, secret and fingerprint")
+	}
+	return t, nil
+}
+
+// String hides the secret.
+func (t Token) String() string { return "join token of host " + t.Host }
+
+// join authenticates the host with the secret, both ways, and gets its first
+// certificate.
+func (l *Link) join(ctx context.Context, address string) (*certs.Identity, error) {
+	if l.config.Join == nil {
+		return nil, problem.WithHint(problem.Unauthorized.Errorf("cannot join the domain at %s: host %q has no valid certificate and no join token", address, l.config.Host),
+			"make a token with gatehouse add-user --host %s on a controller", l.config.Host)
+	}
+	if l.config.Join.Host != l.config.Host {
+		return nil, problem.Invalid.Errorf("cannot join the domain: the join token is of host %q, this host is %q", l.config.Join.Host, l.config.Host)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*dialTimeout)
+	defer cancel()
+	var seen struct {
+		sync.Mutex
+		authority *x509.Certificate
+		err       error
+	}
+	pinned := certs.Pinned(l.config.Join.Fingerprint, l.config.Clock.Now, func(a *x509.Certificate) {
+		seen.Lock()
+		defer seen.Unlock()
+		seen.authority = a
+	})
+	verify := pinned.VerifyConnection
+	pinned.VerifyConnection = func(cs tlsState) error {
+		err := verify(cs)
+		seen.Lock()
+		defer seen.Unlock()
+		seen.err = err
+		return err
+	}
+	conn, err := grpc.NewClient(target(address), grpc.WithTransportCredentials(credentials.NewTLS(pinned)))
+	if err != nil {
+		return nil, problem.Invalid.Errorf("cannot join the domain at %s: %w", address, err)
+	}
+	defer func() { _ = conn.Close() }()
+	key, certificate, err := l.converse(ctx, conn)
+	seen.Lock()
+	defer seen.Unlock()
+	if err != nil {
+		if seen.err != nil { // gRPC tells it as "unavailable"
+			err = seen.err
+		}
+		return nil, problem.KindOf(err).Errorf("cannot join the domain at %s as host %q: %w", address, l.config.Host, problem.FromGRPC(err))
+	}
+	authority := certs.EncodeCertificate(seen.authority.Raw) // the pinned one, whatever was sent
+	id, err := certs.NewIdentity(key, certificate, authority, l.config.Clock.Now)
+	if err != nil {
+		return nil, err
+	}
+	if id.Holder() != holderOf(l.config.Host) {
+		return nil, notOurs(l.config.Host, id.Holder())
+	}
+	if err := l.saveIdentity(key, certificate, authority); err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	l.identity = id
+	l.mu.Unlock()
+	l.config.Log.Info().Str("host", l.config.Host).Str("controller", address).Msg("joined the domain")
+	return id, nil
+}
+
+// converse runs the Join call: SCRAM-SHA-256 (RFC 5802, RFC 7677), then the
+// certificate.
+func (l *Link) converse(ctx context.Context, conn *grpc.ClientConn) (certs.Key, []byte, error) {
+	key, err := certs.NewKey()
+	if err != nil {
+		return key, nil, err
+	}
+	request, err := key.Request()
+	if err != nil {
+		return key, nil, err
+	}
+	client, err := scram.SHA256.NewClient(l.config.Join.Host, l.config.Join.Secret, "")
+	if err != nil {
+		return key, nil, err
+	}
+	talk := client.WithMinIterations(minIterations).NewConversation()
+	first, err := talk.Step("")
+	if err != nil {
+		return key, nil, err
+	}
+	stream, err := hostlink.NewHostLinkClient(conn).Join(ctx)
+	if err != nil {
+		return key, nil, err
+	}
+	err = stream.Send(&hostlink.JoinMessage{Message: &hostlink.JoinMessage_Start{Start: &hostlink.JoinStart{
+		Host: l.config.Host, Installation: l.config.Installation, CertificateRequest: request, Scram: first,
+	}}})
+	for err == nil {
+		var in *hostlink.JoinMessage
+		if in, err = stream.Recv(); err != nil {
+			break
+		}
+		switch m := in.GetMessage().(type) {
+		case *hostlink.JoinMessage_Scram:
+			var answer string
+			if answer, err = talk.Step(m.Scram); err != nil {
+				return key, nil, problem.Unauthorized.Errorf("the secret that host and domain share does not agree: %w", err)
+			}
+			if answer != "" {
+				err = stream.Send(&hostlink.JoinMessage{Message: &hostlink.JoinMessage_Scram{Scram: answer}})
+			}
+		case *hostlink.JoinMessage_Certificate:
+			if !talk.Valid() {
+				return key, nil, problem.Unauthorized.Errorf("the controller has not shown that it knows the secret")
+			}
+			return key, m.Certificate.GetCertificate(), nil
+		default:
+			return key, nil, problem.Invalid.Errorf("the controller answered with an unknown message")
+		}
+	}
+	if status, recvErr := stream.Recv(); status == nil && recvErr != nil && problem.KindOf(err) == problem.Internal {
+		err = recvErr // a failed Send says only EOF; Recv says why
+	}
+	return key, nil, err
+}
