@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
@@ -102,9 +103,24 @@ func (s *Service) enter(u *model.UserSession, l *Login) {
 		u.Clients[l.Client.ID] = c
 	}
 	c.Protocol, c.RedirectURI, c.Action = l.Tab.Protocol, l.Tab.RedirectURI, l.Tab.Action
-	c.Notes = maps.Clone(l.Tab.ClientNotes)
+	c.Notes = notes(c.Notes, l.Tab.ClientNotes)
 	u.LastAccess, c.LastAccess = now.Unix(), now.Unix()
 	u.Expires = LifetimesOf(l.Realm, nil, u.Offline, u.RememberMe).UserSessionEnd(u).Unix()
+}
+
+// notes are a client session's notes after another login: those of the login,
+// and the rotation of refresh tokens that earlier logins gave.
+func notes(before, login map[string]string) map[string]string {
+	after := maps.Clone(login)
+	if after == nil {
+		after = map[string]string{}
+	}
+	for name, value := range before {
+		if strings.HasPrefix(name, rotationNote) {
+			after[name] = value
+		}
+	}
+	return after
 }
 
 // Live reports whether a user session is in use and not ended by idleness, age
