@@ -102,8 +102,11 @@ func reconcile(w Wanted, p Present, known bool, add func(Kind, string)) {
 		return
 	}
 	changed := known && (p.Process != w.Process || p.Content != w.Content)
-	if !known || p.Process != w.Process {
-		add(Define, cmp.Or(map[bool]string{true: "its process settings changed"}[known], "it is new"))
+	switch {
+	case !known:
+		add(Define, "it is new")
+	case p.Process != w.Process:
+		add(Define, "its process settings changed")
 	}
 	if !known || p.Content != w.Content {
 		add(Configure, "its configuration changed")

@@ -65,15 +65,22 @@ func oomKills() uint64 {
 	return 0
 }
 
+// memoryMarks are the last words of a program that got no memory: of Go's
+// runtime, the first two, and of the race detector.
+var memoryMarks = [...]string{"runtime: out of memory", "runtime: cannot allocate memory", "failed to allocate"}
+
 // ranOutOfMemory looks for the marks of memory exhaustion: the kernel's killer
-// at work since the start, or the last words of Go's runtime.
+// at work since the start, or the program's last words.
 func (e Exit) ranOutOfMemory(killsAtStart uint64, lastLines []byte) bool {
 	switch {
 	case e.Signal == "SIGKILL" && e.Problem == "":
 		return oomKills() > killsAtStart
-	case e.Code == 2:
-		return bytes.Contains(lastLines, []byte("runtime: out of memory")) ||
-			bytes.Contains(lastLines, []byte("runtime: cannot allocate memory"))
+	case e.Code != 0:
+		for _, mark := range memoryMarks {
+			if bytes.Contains(lastLines, []byte(mark)) {
+				return true
+			}
+		}
 	}
 	return false
 }
