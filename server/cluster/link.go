@@ -1,0 +1,275 @@
+package cluster
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/gatehouse-idp/gatehouse/internal/clock"
+	"github.com/gatehouse-idp/gatehouse/internal/problem"
+)
+
+// A frame is: length of the rest (uint32), kind (byte), call id (uint64), body.
+// The body of a request is the caller's patience in milliseconds (uint32, 0:
+// without end), the length of the name (byte), the name, the payload; that of
+// a failure is the problem's kind (byte) and its message. All big endian.
+const (
+	request = 1
+	success = 2
+	failure = 3
+
+	frameHead = 4 + 1 + 8
+	maxFrame  = MaxPayload + 1024
+	// maxWaiting bounds the bytes that wait to be written to one peer: more
+	// callers wait until the writer has caught up.
+	maxWaiting = 4 << 20
+)
+
+// link is one connection of the data plane, as caller or as answerer.
+type link struct {
+	conn    net.Conn
+	clock   clock.Clock
+	timeout time.Duration // for one write
+	ended   chan struct{} // closed when all goroutines of the link are done
+
+	mu      sync.Mutex
+	out     []byte        // frames to write; many callers' frames leave in one write
+	wake    chan struct{} // capacity 1: there is something to write
+	space   chan struct{} // closed when the writer has taken out
+	pending map[uint64]chan<- reply
+	lastID  uint64
+	done    chan struct{}
+	err     error // why done is closed
+}
+
+type reply struct {
+	payload []byte
+	err     error
+}
+
+func newLink(conn net.Conn, c clock.Clock, timeout time.Duration) *link {
+	return &link{
+		conn: conn, clock: c, timeout: timeout, ended: make(chan struct{}), wake: make(chan struct{}, 1),
+		space: make(chan struct{}), pending: map[uint64]chan<- reply{}, done: make(chan struct{}),
+	}
+}
+
+func (l *link) alive() bool {
+	select {
+	case <-l.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// close ends the link; all who wait on it get the cause.
+func (l *link) close(cause error) {
+	l.mu.Lock()
+	if l.err != nil {
+		l.mu.Unlock()
+		return
+	}
+	l.err = cause
+	close(l.done)
+	pending := l.pending
+	l.pending = nil
+	l.mu.Unlock()
+	for _, waiter := range pending {
+		waiter <- reply{err: cause}
+	}
+	// A TLS connection sends its farewell first, which may hang on a dead
+	// peer: the deadline bounds it.
+	_ = l.conn.SetWriteDeadline(l.clock.Now().Add(l.timeout / 4))
+	l.conn.Close()
+}
+
+// call sends one request and waits for its reply.
+func (l *link) call(ctx context.Context, name string, payload []byte) ([]byte, error) {
+	var patience uint32
+	if deadline, ok := ctx.Deadline(); ok {
+		patience = uint32(max(1, min(deadline.Sub(l.clock.Now()).Milliseconds(), 1<<31)))
+	}
+	answer := make(chan reply, 1)
+	l.mu.Lock()
+	if l.err != nil {
+		l.mu.Unlock()
+		return nil, l.err
+	}
+	l.lastID++
+	id := l.lastID
+	l.pending[id] = answer
+	l.mu.Unlock()
+	err := l.write(ctx, request, id, func(b []byte) []byte {
+		b = binary.BigEndian.AppendUint32(b, patience)
+		b = append(append(b, byte(len(name))), name...)
+		return append(b, payload...)
+	})
+	if err != nil {
+		l.forget(id)
+		return nil, err
+	}
+	select {
+	case r := <-answer:
+		return r.payload, r.err
+	case <-ctx.Done():
+		l.forget(id)
+		return nil, problem.Timeout.Errorf("cannot wait longer for %s: %w", name, ctx.Err())
+	}
+}
+
+func (l *link) forget(id uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.pending, id)
+}
+
+// write queues one frame. It waits while too much is queued already.
+func (l *link) write(ctx context.Context, kind byte, id uint64, body func([]byte) []byte) error {
+	for {
+		l.mu.Lock()
+		if l.err != nil {
+			l.mu.Unlock()
+			return l.err
+		}
+		if len(l.out) < maxWaiting {
+			break
+		}
+		space := l.space
+		l.mu.Unlock()
+		select {
+		case <-space:
+		case <-l.done:
+		case <-ctx.Done():
+			return problem.Timeout.Errorf("cannot send: the member does not take more: %w", ctx.Err())
+		}
+	}
+	start := len(l.out)
+	l.out = append(l.out, 0, 0, 0, 0, kind)
+	l.out = binary.BigEndian.AppendUint64(l.out, id)
+	l.out = body(l.out)
+	binary.BigEndian.PutUint32(l.out[start:], uint32(len(l.out)-start-4))
+	l.mu.Unlock()
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// serve runs the link until it is closed. answer is nil on the caller's side.
+func (l *link) serve(ctx context.Context, answer func(context.Context, string, []byte) ([]byte, error)) {
+	defer close(l.ended)
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel() // handlers of a caller that is gone
+	defer context.AfterFunc(ctx, func() { l.close(net.ErrClosed) })()
+	wg.Go(l.writer)
+	r := bufio.NewReaderSize(l.conn, 64<<10)
+	for {
+		kind, id, body, err := readFrame(r)
+		if err != nil {
+			l.close(err)
+			return
+		}
+		switch {
+		case kind == request && answer != nil:
+			wg.Go(func() { l.answer(ctx, id, body, answer) })
+		case kind == success:
+			l.deliver(id, reply{payload: body})
+		case kind == failure && len(body) > 0:
+			l.deliver(id, reply{err: problem.Kind(body[0]).Errorf("%s", body[1:])})
+		default:
+			l.close(errors.New("the member speaks another protocol"))
+			return
+		}
+	}
+}
+
+func readFrame(r *bufio.Reader) (kind byte, id uint64, body []byte, err error) {
+	var head [frameHead]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return 0, 0, nil, err
+	}
+	length := binary.BigEndian.Uint32(head[:])
+	if length < frameHead-4 || length > maxFrame {
+		return 0, 0, nil, problem.TooLarge.Errorf("cannot read a frame of %d bytes: %d to %d are valid", length, frameHead-4, maxFrame)
+	}
+	body = make([]byte, length-(frameHead-4))
+	_, err = io.ReadFull(r, body)
+	return head[4], binary.BigEndian.Uint64(head[5:]), body, err
+}
+
+func (l *link) deliver(id uint64, r reply) {
+	l.mu.Lock()
+	waiter := l.pending[id]
+	delete(l.pending, id)
+	l.mu.Unlock()
+	if waiter != nil {
+		waiter <- r
+	}
+}
+
+// answer runs one request's handler and sends what it gives.
+func (l *link) answer(ctx context.Context, id uint64, body []byte, handle func(context.Context, string, []byte) ([]byte, error)) {
+	if len(body) < 5 || len(body) < 5+int(body[4]) {
+		l.close(errors.New("the member sent a request without a name"))
+		return
+	}
+	patience, name, payload := binary.BigEndian.Uint32(body), string(body[5:5+int(body[4])]), body[5+int(body[4]):]
+	if patience > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Duration(patience)*time.Millisecond)
+		defer cancel()
+	}
+	payload, err := handle(ctx, name, payload)
+	if err == nil && len(payload) > MaxPayload {
+		err = problem.TooLarge.Errorf("cannot reply to %s with %d bytes: at most %d", name, len(payload), MaxPayload)
+	}
+	kind := byte(success)
+	if err != nil {
+		kind = failure
+		payload = append([]byte{byte(problem.KindOf(err))}, err.Error()...)
+	}
+	// Fails only when the link has ended: then nobody waits for it.
+	_ = l.write(context.WithoutCancel(ctx), kind, id, func(b []byte) []byte { return append(b, payload...) })
+}
+
+// writer sends what is queued, all of it in one write.
+func (l *link) writer() {
+	var spare []byte
+	for {
+		select {
+		case <-l.wake:
+		case <-l.done:
+			return
+		}
+		l.mu.Lock()
+		batch := l.out
+		l.out = spare[:0]
+		close(l.space)
+		l.space = make(chan struct{})
+		l.mu.Unlock()
+		if len(batch) == 0 {
+			spare = batch
+			continue
+		}
+		err := l.conn.SetWriteDeadline(l.clock.Now().Add(l.timeout))
+		if err == nil {
+			_, err = l.conn.Write(batch)
+		}
+		if err != nil {
+			l.close(err)
+			return
+		}
+		if spare = batch; cap(spare) > 1<<20 {
+			spare = nil // one large frame does not keep its memory for good
+		}
+	}
+}

@@ -1,0 +1,413 @@
+package cluster_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
+
+	"github.com/gatehouse-idp/gatehouse/internal/certs"
+	"github.com/gatehouse-idp/gatehouse/internal/clock"
+	"github.com/gatehouse-idp/gatehouse/internal/problem"
+	"github.com/gatehouse-idp/gatehouse/server/cluster"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fast notices a lost member in 800 ms.
+var fast = cluster.Timing{Probe: 160 * time.Millisecond, Timeout: 100 * time.Millisecond, Suspicion: 3, Rejoin: 200 * time.Millisecond}
+
+// site is a domain's authority and the listeners made so far.
+type site struct {
+	t         testing.TB
+	authority *certs.Authority
+	directory *cluster.Directory
+	addrs     []string
+}
+
+func newSite(t testing.TB) *site {
+	t.Helper()
+	a, err := certs.NewAuthority("test", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &site{t: t, authority: a, directory: cluster.NewDirectory(false)}
+}
+
+func (s *site) identity(parts ...string) *certs.Identity {
+	s.t.Helper()
+	key, err := certs.NewKey()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req, err := key.Request()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	cert, err := s.authority.Sign(req, certs.URI(parts...), time.Now())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	id, err := certs.NewIdentity(key, cert, certs.EncodeCertificate(s.authority.Certificate.Raw), time.Now)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return id
+}
+
+// running is a node with the power to cut it off.
+type running struct {
+	*cluster.Node
+	stop func()
+	net  *valve
+}
+
+func (s *site) start(server string, change ...func(*cluster.Config)) *running {
+	s.t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	v := &valve{Listener: l}
+	s.addrs = append(s.addrs, l.Addr().String())
+	s.directory.Set(s.addrs)
+	cfg := cluster.Config{
+		Host: "h1", Server: server, Site: "s1", Listener: v, Identity: s.identity("server", "h1", server),
+		Discovery: s.directory, Timing: fast, Clock: clock.Real(), Log: zerolog.Nop(),
+	}
+	if os.Getenv("CLUSTER_TRACE") != "" {
+		cfg.Log = zerolog.New(zerolog.ConsoleWriter{Out: os.Stderr}).With().Str("node", server).Logger()
+	}
+	for _, c := range change {
+		c(&cfg)
+	}
+	node, err := cluster.New(cfg)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	node.Handle("echo", func(_ context.Context, from string, payload []byte) ([]byte, error) {
+		return append([]byte(from+":"), payload...), nil
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- node.Run(ctx) }()
+	r := &running{Node: node, net: v, stop: sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			s.t.Errorf("%s: Run = %v", server, err)
+		}
+	})}
+	s.t.Cleanup(r.stop)
+	<-node.Joined()
+	return r
+}
+
+// eventually waits until the node's view satisfies ok.
+func eventually(t testing.TB, n *cluster.Node, what string, ok func(cluster.View) bool) cluster.View {
+	t.Helper()
+	limit := time.After(20 * time.Second)
+	for {
+		view, changed := n.View()
+		if ok(view) {
+			return view
+		}
+		select {
+		case <-changed:
+		case <-limit:
+			t.Fatalf("%s: no view in which %s; the last: %+v", n.Self().Name, what, view)
+		}
+	}
+}
+
+func size(n int) func(cluster.View) bool {
+	return func(v cluster.View) bool { return len(v.Members) == n }
+}
+
+// valve is a listener whose connections can be frozen: an unplugged cable.
+type valve struct {
+	net.Listener
+	mu     sync.Mutex
+	frozen bool
+	conns  []*frozenConn
+}
+
+type frozenConn struct {
+	net.Conn
+	v *valve
+}
+
+func (v *valve) Accept() (net.Conn, error) {
+	c, err := v.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &frozenConn{c, v}, nil
+}
+
+func (c *frozenConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.v.mu.Lock()
+	frozen := c.v.frozen
+	c.v.mu.Unlock()
+	if frozen && err == nil {
+		c.Conn.Close()
+		return 0, net.ErrClosed
+	}
+	return n, err
+}
+
+func (v *valve) freeze(on bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.frozen = on
+}
+
+func TestServersFindOneAnotherAndLeaveGracefully(t *testing.T) {
+	s := newSite(t)
+	a, b := s.start("one"), s.start("two", func(c *cluster.Config) { c.HTTPAddr, c.Revision = "10.0.0.2:8080", 7 })
+	c := s.start("three")
+	for _, n := range []*running{a, b, c} {
+		view := eventually(t, n.Node, "all three are", size(3))
+		if view.Oldest().Name != "h1.one" {
+			t.Errorf("%s: the oldest is %s, want h1.one", n.Self().Name, view.Oldest().Name)
+		}
+		if m, _ := view.Find("h1.two"); m.HTTPAddr != "10.0.0.2:8080" || m.Revision != 7 || m.Site != "s1" || m.Host != "h1" {
+			t.Errorf("%s sees two as %+v", n.Self().Name, m)
+		}
+	}
+	b.SetRevision(8)
+	eventually(t, a.Node, "two runs revision 8", func(v cluster.View) bool { m, _ := v.Find("h1.two"); return m.Revision == 8 })
+	b.stop()
+	view := eventually(t, a.Node, "two has left", size(2))
+	if len(view.Departed) != 0 {
+		t.Errorf("a member that said goodbye counts as lost: %+v", view.Departed)
+	}
+	eventually(t, c.Node, "two has left", size(2))
+}
+
+func TestALostServerIsNoticedAndItsReturnToo(t *testing.T) {
+	s := newSite(t)
+	a, b := s.start("one"), s.start("two")
+	eventually(t, a.Node, "both are", size(2))
+	eventually(t, b.Node, "both are", size(2))
+	a.net.freeze(true)
+	b.net.freeze(true)
+	start := time.Now()
+	view := eventually(t, a.Node, "two is lost", size(1))
+	if took := time.Since(start); took > 3*fast.Detection() {
+		t.Errorf("noticed after %v, want about %v", took, fast.Detection())
+	}
+	if len(view.Departed) != 1 {
+		t.Errorf("departed: %+v, want two: it may be alive beyond the broken network", view.Departed)
+	}
+	eventually(t, b.Node, "one is lost", size(1))
+	a.net.freeze(false)
+	b.net.freeze(false)
+	view = eventually(t, a.Node, "two is back", size(2))
+	if len(view.Departed) != 0 {
+		t.Errorf("departed after the return: %+v", view.Departed)
+	}
+	eventually(t, b.Node, "one is back", size(2))
+}
+
+func TestCallsReachTheirHandlersAndCarryProblems(t *testing.T) {
+	s := newSite(t)
+	a, b := s.start("one"), s.start("two")
+	eventually(t, a.Node, "both are", size(2))
+	b.Handle("refuse", func(context.Context, string, []byte) ([]byte, error) {
+		return nil, problem.Conflict.Errorf("cannot do it: changed meanwhile")
+	})
+	b.Handle("hang", func(ctx context.Context, _ string, _ []byte) ([]byte, error) { <-ctx.Done(); return nil, ctx.Err() })
+	ctx := context.Background()
+	big := bytes.Repeat([]byte{7}, cluster.MaxPayload-100)
+	for _, node := range []string{"h1.two", "h1.one"} {
+		for _, payload := range [][]byte{nil, []byte("hello"), big} {
+			got, err := a.Call(ctx, node, "echo", payload)
+			if want := append([]byte("h1.one:"), payload...); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("echo of %d bytes on %s: %d bytes, %v", len(payload), node, len(got), err)
+			}
+		}
+	}
+	short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer cancel()
+	tests := []struct {
+		name, node, call string
+		ctx              context.Context
+		payload          []byte
+		want             problem.Kind
+	}{
+		{"a handler's problem keeps its kind", "h1.two", "refuse", ctx, nil, problem.Conflict},
+		{"an unknown name", "h1.two", "nonsense", ctx, nil, problem.Unsupported},
+		{"an unknown node", "h1.nine", "echo", ctx, nil, problem.Unavailable},
+		{"a handler that hangs", "h1.two", "hang", short, nil, problem.Timeout},
+		{"too large", "h1.two", "echo", ctx, make([]byte, cluster.MaxPayload+1), problem.TooLarge},
+		{"too large a reply", "h1.two", "echo", ctx, make([]byte, cluster.MaxPayload), problem.TooLarge},
+	}
+	for _, tt := range tests {
+		if _, err := a.Call(tt.ctx, tt.node, tt.call, tt.payload); !problem.Is(err, tt.want) {
+			t.Errorf("%s: %v, want kind %v", tt.name, err, tt.want)
+		}
+	}
+}
+
+func TestManyCallsShareOneConnection(t *testing.T) {
+	s := newSite(t)
+	a, b := s.start("one"), s.start("two")
+	eventually(t, a.Node, "both are", size(2))
+	eventually(t, b.Node, "both are", size(2))
+	var wg sync.WaitGroup
+	for _, from := range []*running{a, b} {
+		to := map[string]string{"h1.one": "h1.two", "h1.two": "h1.one"}[from.Self().Name]
+		for w := range 50 {
+			wg.Go(func() {
+				for i := range 40 {
+					want := strings.Repeat(fmt.Sprintf("%d/%d ", w, i), 1+w*i)
+					got, err := from.Call(context.Background(), to, "echo", []byte(want))
+					if err != nil || string(got) != from.Self().Name+":"+want {
+						t.Errorf("call %d/%d: %d bytes, %v", w, i, len(got), err)
+						return
+					}
+				}
+			})
+		}
+	}
+	wg.Wait()
+}
+
+func TestACallToAnEndedProcessIsRefusedAtOnce(t *testing.T) {
+	s := newSite(t)
+	slow := func(c *cluster.Config) { c.Timing.Probe = time.Hour; c.Timing.Timeout = time.Minute }
+	a, b := s.start("one", slow), s.start("two", slow)
+	eventually(t, a.Node, "both are", size(2))
+	b.Handle("hang", func(ctx context.Context, _ string, _ []byte) ([]byte, error) { <-ctx.Done(); return nil, ctx.Err() })
+	waiting := make(chan error, 1)
+	go func() { _, err := a.Call(context.Background(), "h1.two", "hang", nil); waiting <- err }()
+	if _, err := a.Call(context.Background(), "h1.two", "echo", nil); err != nil {
+		t.Fatal(err)
+	}
+	b.stop()
+	if err := <-waiting; !problem.Is(err, problem.Unavailable) {
+		t.Errorf("the call in flight: %v, want Unavailable", err)
+	}
+	eventually(t, a.Node, "two has left", size(1))
+	if _, err := a.Call(context.Background(), "h1.two", "echo", nil); !problem.Is(err, problem.Unavailable) {
+		t.Errorf("a call after it: %v, want Unavailable", err)
+	}
+}
+
+func TestOnlyServersOfTheDomainAreLetIn(t *testing.T) {
+	s, other := newSite(t), newSite(t)
+	a := s.start("one")
+	for name, id := range map[string]*certs.Identity{
+		"another authority":         other.identity("server", "h1", "two"),
+		"a host, not a server":      s.identity("host", "h1"),
+		"too many parts":            s.identity("server", "h1", "two", "x"),
+		"a name without its server": s.identity("server", "h1", ""),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := tryEcho(a.Self().DataAddr, id); err == nil {
+				t.Error("let in")
+			}
+		})
+	}
+	if err := tryEcho(a.Self().DataAddr, s.identity("server", "h1", "two")); err != nil {
+		t.Errorf("a member's own certificate: %v", err)
+	}
+}
+
+func TestANodeNeedsItsOwnCertificate(t *testing.T) {
+	s := newSite(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for name, id := range map[string]*certs.Identity{"none": nil, "of another server": s.identity("server", "h1", "two")} {
+		_, err := cluster.New(cluster.Config{Host: "h1", Server: "one", Listener: l, Identity: id, Clock: clock.Real()})
+		if !problem.Is(err, problem.Invalid) {
+			t.Errorf("%s: %v, want Invalid", name, err)
+		}
+	}
+}
+
+func TestClustersOfOtherNamesAndSitesStayApart(t *testing.T) {
+	s := newSite(t)
+	a := s.start("one")
+	b := s.start("two", func(c *cluster.Config) { c.Site = "s2" })
+	c := s.start("three", func(c *cluster.Config) { c.Name = "other" })
+	d := s.start("four")
+	eventually(t, a.Node, "four is", size(2))
+	eventually(t, d.Node, "one is", size(2))
+	for _, n := range []*running{b, c} {
+		if v, _ := n.View(); len(v.Members) != 1 {
+			t.Errorf("%s sees %+v", n.Self().Name, v.Members)
+		}
+	}
+}
+
+func TestARestartedServerIsAnotherBirth(t *testing.T) {
+	s := newSite(t)
+	a, b := s.start("one"), s.start("two")
+	first, _ := eventually(t, a.Node, "both are", size(2)).Find("h1.two")
+	b.stop()
+	again := s.start("two")
+	eventually(t, a.Node, "the new two is", func(v cluster.View) bool {
+		m, ok := v.Find("h1.two")
+		return ok && !m.Same(first)
+	})
+	eventually(t, again.Node, "one is", size(2))
+	if _, err := a.Call(context.Background(), "h1.two", "echo", nil); err != nil {
+		t.Errorf("call to the restarted server: %v", err)
+	}
+}
+
+// tryEcho speaks to a member with the given certificate and reports whether it
+// was let in: refused peers see their connection closed.
+func tryEcho(addr string, id *certs.Identity) error {
+	conn, err := dialTLS(addr, id)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte{'D'}); err != nil {
+		return err
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
+		return err
+	}
+	_, err = conn.Read(make([]byte, 1))
+	if errors.Is(err, os.ErrDeadlineExceeded) { // still open: it waits for our call
+		return nil
+	}
+	return err
+}
+
+func TestNodeNamesAreRoutes(t *testing.T) {
+	tests := []struct{ host, server, want string }{
+		{"master", "server-one", "master.server-one"},
+		{"a.b.example", "s_1", "a.b.example.s_1"},
+		{"a", "b.c", "a.b~2Ec"},
+		{"höst 2", `a;"b`, "h~C3~B6st~202.a~3B~22b"},
+	}
+	for _, tt := range tests {
+		got := cluster.NodeName(tt.host, tt.server)
+		if got != tt.want {
+			t.Errorf("NodeName(%q, %q) = %q, want %q", tt.host, tt.server, got, tt.want)
+		}
+		if route := cluster.Route("6f1c2f9e-0b8e-4f7e-9d3f-0a1b2c3d4e5f." + got); route != got {
+			t.Errorf("Route gives %q, want %q", route, got)
+		}
+	}
+	if route := cluster.Route(`"id.h.s"`); route != "h.s" {
+		t.Errorf("Route of a quoted cookie: %q", route)
+	}
+}

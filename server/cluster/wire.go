@@ -1,0 +1,167 @@
+package cluster
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/gatehouse-idp/gatehouse/internal/certs"
+	"github.com/gatehouse-idp/gatehouse/internal/problem"
+)
+
+// The first byte on a connection, after the TLS handshake, says what it is for.
+const (
+	forPackets = 'P' // gossip messages, each with its length before it
+	forStream  = 'S' // one exchange of memberlist's state
+	forCalls   = 'D' // the data plane
+)
+
+// handshakeLimit is the most time a peer has for the TLS handshake and its
+// first byte; generous, because a starting server is busy.
+const handshakeLimit = 5 * time.Second
+
+// nodeOf is the node name a certificate proves, or an error.
+func nodeOf(cert *x509.Certificate) (string, error) {
+	holder := certs.Holder(cert)
+	u, err := url.Parse(holder)
+	if err == nil && u.Scheme == "gatehouse" {
+		// Split before unescaping: a name may contain an escaped slash.
+		parts := strings.Split(strings.TrimPrefix(u.EscapedPath(), "/"), "/")
+		if len(parts) == 3 && parts[0] == "server" {
+			host, err1 := url.PathUnescape(parts[1])
+			server, err2 := url.PathUnescape(parts[2])
+			if err1 == nil && err2 == nil && host != "" && server != "" {
+				return NodeName(host, server), nil
+			}
+		}
+	}
+	return "", problem.Forbidden.Errorf("cannot let %q into the cluster: only holders of gatehouse:/server/<host>/<name> are members", holder)
+}
+
+func isServer(cert *x509.Certificate) error {
+	_, err := nodeOf(cert)
+	return err
+}
+
+// dial connects to addr for one purpose. With a name, nobody else may answer.
+func (n *Node) dial(ctx context.Context, addr, name string, purpose byte) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, n.waitFor())
+	defer cancel()
+	dialer := tls.Dialer{Config: n.cfg.Identity.Client(func(peer *x509.Certificate) error {
+		got, err := nodeOf(peer)
+		if err == nil && name != "" && got != name {
+			err = &otherNode{want: name, got: got}
+		}
+		return err
+	})}
+	conn, err := dialer.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := conn.Write([]byte{purpose}); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
+}
+
+// otherNode is the failure to reach a node because another one answers at its
+// address: its process is gone.
+type otherNode struct{ want, got string }
+
+func (e *otherNode) Error() string {
+	return "cannot reach " + e.want + ": its address is now that of " + e.got
+}
+
+// isGone reports whether a dial's error proves that the process is gone.
+func isGone(err error) bool {
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.As(err, new(*otherNode))
+}
+
+// accept serves the listener until it is closed.
+func (n *Node) accept(ctx context.Context) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	config := n.cfg.Identity.Server(true, isServer)
+	for {
+		raw, err := n.cfg.Listener.Accept()
+		if errors.Is(err, net.ErrClosed) || ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			// Out of file descriptors, most likely: let others end first.
+			n.log.Error().Err(err).Msg("cannot accept a member's connection")
+			t := n.clock().NewTimer(50 * time.Millisecond)
+			select {
+			case <-t.C:
+			case <-ctx.Done():
+			}
+			t.Stop()
+			continue
+		}
+		wg.Go(func() { n.welcome(ctx, tls.Server(raw, config)) })
+	}
+}
+
+// welcome learns who calls and what for, and serves them.
+func (n *Node) welcome(ctx context.Context, conn *tls.Conn) {
+	stop := context.AfterFunc(ctx, func() { conn.NetConn().Close() })
+	defer stop()
+	from, purpose, err := n.greet(ctx, conn)
+	if err != nil {
+		if ctx.Err() == nil && !errors.Is(err, io.EOF) {
+			n.log.Warn().Err(err).Stringer("address", conn.RemoteAddr()).Msg("refused a connection to the cluster")
+		}
+		conn.Close()
+		return
+	}
+	switch purpose {
+	case forPackets:
+		n.gossip.receive(conn)
+	case forStream:
+		stop() // memberlist closes it
+		n.gossip.hand(ctx, conn)
+	case forCalls:
+		n.plane.serve(ctx, conn, from)
+	default:
+		n.log.Warn().Str("member", from).Msg("refused a connection of unknown purpose " + strconv.Itoa(int(purpose)))
+		conn.Close()
+	}
+}
+
+func (n *Node) greet(ctx context.Context, conn *tls.Conn) (from string, purpose byte, err error) {
+	ctx, cancel := context.WithTimeout(ctx, handshakeLimit)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { conn.NetConn().Close() })()
+	if err := conn.HandshakeContext(ctx); err != nil {
+		return "", 0, err
+	}
+	from, err = nodeOf(conn.ConnectionState().PeerCertificates[0])
+	if err != nil {
+		return "", 0, err
+	}
+	var first [1]byte
+	_, err = io.ReadFull(conn, first[:])
+	return from, first[0], err
+}
+
+// splitAddr parses host:port.
+func splitAddr(addr string) (host string, port int, err error) {
+	host, p, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", 0, err
+	}
+	port, err = strconv.Atoi(p)
+	if err != nil || port < 1 || port > 65535 {
+		return "", 0, problem.Invalid.Errorf("cannot use address %q: the port must be 1 to 65535", addr)
+	}
+	return host, port, nil
+}
