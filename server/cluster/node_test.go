@@ -285,8 +285,7 @@ func TestManyCallsShareOneConnection(t *testing.T) {
 
 func TestACallToAnEndedProcessIsRefusedAtOnce(t *testing.T) {
 	s := newSite(t)
-	slow := func(c *cluster.Config) { c.Timing.Probe = time.Hour; c.Timing.Timeout = time.Minute }
-	a, b := s.start("one", slow), s.start("two", slow)
+	a, b := s.start("one"), s.start("two")
 	eventually(t, a.Node, "both are", size(2))
 	b.Handle("hang", func(ctx context.Context, _ string, _ []byte) ([]byte, error) { <-ctx.Done(); return nil, ctx.Err() })
 	waiting := make(chan error, 1)
