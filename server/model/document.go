@@ -11,6 +11,7 @@ type Meta struct {
 	Version  int64  // optimistic lock version; 0 before the first Create
 	Position int    // order among its siblings, as in the file it came from
 	Parent   string // the id of the client of a client role, of a group's parent group, of a component's parent; else ""
+	Kind     string // the provider type of a component; else storage's own
 	Section  string // the deprecated section of the realm file that held it, such as "clientTemplates"; else ""
 	Added    bool   // not in the file: added as Keycloak's migration or defaults would
 }

@@ -1,0 +1,152 @@
+// Package postgrestest gives tests a PostgreSQL database of their own: in the
+// server that GATEHOUSE_TEST_POSTGRES names, or in a private one started from
+// the installed binaries. It is never compiled into the product.
+package postgrestest
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/gatehouse-idp/gatehouse/internal/clock"
+)
+
+// DSN starts or finds a server, creates an empty database and returns its
+// address. Both are gone when the test ends. Without PostgreSQL on the machine
+// the test is skipped.
+func DSN(t testing.TB) string {
+	t.Helper()
+	server := os.Getenv("GATEHOUSE_TEST_POSTGRES")
+	if server == "" {
+		server = start(t)
+	}
+	ctx := context.Background()
+	c, err := pgx.Connect(ctx, server)
+	if err != nil {
+		t.Fatalf("cannot reach the PostgreSQL of GATEHOUSE_TEST_POSTGRES: %v", err)
+	}
+	defer func() { _ = c.Close(ctx) }()
+	name := "gatehouse_" + rand.Text()
+	if _, err := c.Exec(ctx, `CREATE DATABASE "`+name+`"`); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		c, err := pgx.Connect(ctx, server)
+		if err != nil {
+			return // the private server is gone already
+		}
+		_, _ = c.Exec(ctx, `DROP DATABASE "`+name+`" WITH (FORCE)`)
+		_ = c.Close(ctx)
+	})
+	config := c.Config()
+	host, port := config.Host, strconv.Itoa(int(config.Port))
+	return fmt.Sprintf("host=%s port=%s user=%s password=%s dbname=%s sslmode=disable", quote(host), port, quote(config.User), quote(config.Password), name)
+}
+
+func quote(s string) string { return "'" + s + "'" }
+
+// start runs a private server on a free loopback port for the length of t.
+func start(t testing.TB) string {
+	t.Helper()
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
+	path, err := exec.LookPath("initdb")
+	if err != nil && len(found) > 0 {
+		path, err = found[len(found)-1], nil
+	}
+	if err != nil {
+		t.Skip("PostgreSQL is not installed and GATEHOUSE_TEST_POSTGRES is not set: install postgresql, or set it to the address of a server")
+	}
+	bin := filepath.Dir(path)
+	dir, err := os.MkdirTemp("", "postgrestest")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	as := unprivileged(t, dir)
+	data := filepath.Join(dir, "data")
+	run(t, as, filepath.Join(bin, "initdb"), "-D", data, "-U", "gatehouse", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C")
+	port := freePort(t)
+	// fsync stays on: these tests also measure what a commit costs.
+	server := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-p", port, "-h", "127.0.0.1", "-k", dir, "-c", "max_connections=200")
+	server.SysProcAttr = &syscall.SysProcAttr{Credential: as, Pdeathsig: syscall.SIGQUIT}
+	server.Dir = dir
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = server.Process.Signal(syscall.SIGQUIT) // immediate shutdown: nothing here is kept
+		_ = server.Wait()
+	})
+	dsn := "host=127.0.0.1 port=" + port + " user=gatehouse dbname=postgres sslmode=disable"
+	waitReady(t, dsn)
+	return dsn
+}
+
+// unprivileged gives dir to the user that the server runs as: PostgreSQL
+// refuses to be run by root. nil is the user who runs the test.
+func unprivileged(t testing.TB, dir string) *syscall.Credential {
+	t.Helper()
+	if os.Getuid() != 0 {
+		return nil
+	}
+	who, err := user.Lookup("postgres")
+	if err != nil {
+		t.Skip("cannot start PostgreSQL as root: there is no user postgres; set GATEHOUSE_TEST_POSTGRES to the address of a server")
+	}
+	uid, _ := strconv.Atoi(who.Uid) // numbers, on the systems that have initdb there
+	gid, _ := strconv.Atoi(who.Gid)
+	if err := os.Chown(dir, uid, gid); err != nil {
+		t.Fatal(err)
+	}
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+}
+
+func run(t testing.TB, as *syscall.Credential, name string, args ...string) {
+	t.Helper()
+	c := exec.Command(name, args...)
+	c.SysProcAttr = &syscall.SysProcAttr{Credential: as}
+	c.Dir = os.TempDir()
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", name, err, out)
+	}
+}
+
+func freePort(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+}
+
+// readyWithin bounds the start of an empty cluster on a busy machine.
+const readyWithin = 30 * time.Second
+
+func waitReady(t testing.TB, dsn string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), readyWithin)
+	defer cancel()
+	for {
+		c, err := pgx.Connect(ctx, dsn)
+		if err == nil {
+			_ = c.Close(ctx)
+			return
+		}
+		if err := clock.Sleep(ctx, clock.Real(), 20*time.Millisecond); err != nil {
+			t.Fatalf("PostgreSQL did not start within %s", readyWithin)
+		}
+	}
+}
