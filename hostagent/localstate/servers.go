@@ -34,6 +34,8 @@ type Process struct {
 	Boot       string    `json:"boot"`
 	Executable string    `json:"executable"` // device:inode
 	Started    time.Time `json:"started"`
+	// Settings is a digest of the process settings it was started with.
+	Settings string `json:"settings,omitempty"`
 }
 
 // Servers is every remembered server. Damaged records are left out and

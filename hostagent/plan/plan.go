@@ -26,7 +26,7 @@ type Wanted struct {
 	AutoStart bool
 	Order     string
 	// Content is a digest of the server's resolved configuration, Process of
-	// what only a new process takes up (command, environment, limits, ports).
+	// how its process is run (command, environment, limits, ports, policy).
 	Content, Process string
 	// Problem is why it cannot run as configured; it is then left as it is.
 	Problem string
