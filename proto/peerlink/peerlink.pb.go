@@ -108,9 +108,11 @@ func (x *KeyResponse) GetKey() []byte {
 }
 
 type JoinRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Replication   string                 `protobuf:"bytes,1,opt,name=replication,proto3" json:"replication,omitempty"` // address of its replication port
-	Native        string                 `protobuf:"bytes,2,opt,name=native,proto3" json:"native,omitempty"`           // address of its native port
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Replication string                 `protobuf:"bytes,1,opt,name=replication,proto3" json:"replication,omitempty"` // address of its replication port
+	Native      string                 `protobuf:"bytes,2,opt,name=native,proto3" json:"native,omitempty"`           // address of its native port
+	// The joining controller, when another hands its request on; "": the caller.
+	Controller    string `protobuf:"bytes,3,opt,name=controller,proto3" json:"controller,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -155,6 +157,13 @@ func (x *JoinRequest) GetReplication() string {
 func (x *JoinRequest) GetNative() string {
 	if x != nil {
 		return x.Native
+	}
+	return ""
+}
+
+func (x *JoinRequest) GetController() string {
+	if x != nil {
+		return x.Controller
 	}
 	return ""
 }
@@ -515,10 +524,13 @@ const file_peerlink_peerlink_proto_rawDesc = "" +
 	"\n" +
 	"KeyRequest\"\x1f\n" +
 	"\vKeyResponse\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\fR\x03key\"G\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\"g\n" +
 	"\vJoinRequest\x12 \n" +
 	"\vreplication\x18\x01 \x01(\tR\vreplication\x12\x16\n" +
-	"\x06native\x18\x02 \x01(\tR\x06native\"\x0e\n" +
+	"\x06native\x18\x02 \x01(\tR\x06native\x12\x1e\n" +
+	"\n" +
+	"controller\x18\x03 \x01(\tR\n" +
+	"controller\"\x0e\n" +
 	"\fJoinResponse\"?\n" +
 	"\aForward\x12\x16\n" +
 	"\x06caller\x18\x01 \x01(\fR\x06caller\x12\x1c\n" +

@@ -1,0 +1,209 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/gatehouse-idp/gatehouse/controller/domain"
+	"github.com/gatehouse-idp/gatehouse/controller/peers"
+	"github.com/gatehouse-idp/gatehouse/internal/certs"
+	"github.com/gatehouse-idp/gatehouse/internal/clock"
+	"github.com/gatehouse-idp/gatehouse/internal/problem"
+)
+
+// lead is what only the leader does. It starts behind a barrier, when this
+// controller has applied all that was acknowledged, and ends with the lead.
+func (p *parts) lead(ctx context.Context) {
+	if err := p.establish(ctx); err != nil {
+		// The next write tells its author; leading goes on.
+		p.cfg.Log.Error().Err(err).Msg("cannot do what a new leader does first")
+	}
+	p.publisher.Lead(true)
+	defer p.publisher.Lead(false)
+	<-ctx.Done()
+}
+
+// establish brings the domain into being at its first boot. Each step is done
+// once, whatever was cut short before.
+func (p *parts) establish(ctx context.Context) error {
+	if p.in.AuthorityKey != nil {
+		ca, err := certs.ParseAuthority(p.in.Authority, p.in.AuthorityKey)
+		if err != nil {
+			return err
+		}
+		if err := p.authority.Install(ctx, ca); err != nil {
+			return err
+		}
+	}
+	if err := p.desk.Seed(ctx, p.cfg.SeedFile, p.cfg.Seed); err != nil {
+		return err
+	}
+	if err := p.announce(ctx); err != nil {
+		return err
+	}
+	if p.in.AuthorityKey != nil {
+		p.in.AuthorityKey = nil // the authority is replicated now
+		return p.in.save()
+	}
+	return nil
+}
+
+// announce keeps where this controller is in the domain's records.
+func (p *parts) announce(ctx context.Context) error {
+	value, err := json.Marshal(p.place)
+	if err != nil {
+		return err
+	}
+	if r, ok := p.replica.Record(peers.KindController, p.in.Name); ok && string(r.Value) == string(value) {
+		return nil
+	}
+	return p.replica.Put(ctx, peers.KindController, p.in.Name, value, domain.Any)
+}
+
+// rejoinEvery is how often a controller that is not a member yet, or is known at
+// another address, tries again.
+const rejoinEvery = time.Second
+
+// keepMembership makes this controller a member at its present address, tells
+// the hosts where the controllers are, and says when all is ready.
+func (p *parts) keepMembership(ctx context.Context) error {
+	var told []string
+	ready := false
+	for {
+		_, newer := p.replica.State()
+		changed := p.replica.Changed()
+		if addresses := p.controllers(); len(addresses) > 0 && !slices.Equal(addresses, told) {
+			told = addresses
+			p.publisher.SetControllers(addresses)
+		}
+		settled := p.settled(ctx)
+		if settled && !ready {
+			ready = true
+			close(p.ready)
+			p.cfg.Log.Info().Str("leader", p.replica.Leader().Name).Msg("controller ready")
+		}
+		retry := p.cfg.Clock.NewTimer(rejoinEvery)
+		select {
+		case <-newer:
+		case <-changed:
+		case <-retry.C:
+		case <-ctx.Done():
+			retry.Stop()
+			return nil
+		}
+		retry.Stop()
+	}
+}
+
+// settled reports whether this controller is a member where it should be; if
+// not, it asks for it.
+func (p *parts) settled(ctx context.Context) bool {
+	_, known := p.replica.Record(peers.KindController, p.in.Name)
+	if p.replica.Leads() {
+		return known
+	}
+	members, err := p.replica.Members()
+	if err != nil {
+		return false
+	}
+	for _, m := range members {
+		if m.Name == p.in.Name && m.Address == p.place.Replication && m.Voter && known {
+			return p.replica.Leader().Name != ""
+		}
+	}
+	if err := p.join(ctx, len(members) == 0); err != nil {
+		p.cfg.Log.Warn().Err(err).Msg("cannot become a member yet")
+	}
+	return false
+}
+
+// join asks the leader, or at the first boot the controllers that it was told
+// of, to make this controller a member.
+func (p *parts) join(ctx context.Context, first bool) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if !first {
+		return p.leader.Join(ctx, p.in.Name, p.place)
+	}
+	if len(p.cfg.Join) == 0 {
+		return problem.Precondition.Errorf("cannot become a member: this controller was not told of any other")
+	}
+	var err error
+	for _, address := range p.cfg.Join {
+		if err = peers.JoinAt(ctx, address, p.identity, p.allow, p.place); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+// controllers lists the native addresses of the controllers.
+func (p *parts) controllers() []string {
+	var list []string
+	for _, r := range p.replica.Records(peers.KindController) {
+		var at peers.Place
+		if err := json.Unmarshal(r.Value, &at); err == nil && at.Native != "" {
+			list = append(list, at.Native)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// keepRelay carries this controller's hosts to the leader, whenever that is
+// another.
+func (p *parts) keepRelay(ctx context.Context) error {
+	for {
+		changed := p.replica.Changed()
+		_, newer := p.replica.State()
+		if leader := p.replica.Leader().Name; leader != "" && leader != p.in.Name {
+			p.relay(ctx, changed)
+			if clock.Sleep(ctx, p.cfg.Clock, 200*time.Millisecond) != nil {
+				return nil
+			}
+			continue
+		}
+		select {
+		case <-changed:
+		case <-newer:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// relay relays until the stream breaks or the leader may be another.
+func (p *parts) relay(ctx context.Context, changed <-chan struct{}) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-changed:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	stream, err := p.leader.Relay(ctx)
+	if err == nil {
+		err = p.publisher.Relay(stream)
+	}
+	p.cfg.Log.Debug().Err(err).Msg("relay to the leader ended")
+}
+
+// keepCertificate renews this controller's certificate when two thirds of its
+// life have passed.
+func (p *parts) keepCertificate(ctx context.Context) error {
+	for {
+		wait := max(p.identity.RenewAt().Sub(p.cfg.Clock.Now()), time.Minute)
+		if clock.Sleep(ctx, p.cfg.Clock, wait) != nil {
+			return nil
+		}
+		if err := p.in.renew(p.authority, p.identity); err != nil {
+			p.cfg.Log.Error().Err(err).Msg("cannot renew this controller's certificate; trying again in a minute")
+			continue
+		}
+		p.cfg.Log.Info().Time("until", p.identity.RenewAt()).Msg("renewed this controller's certificate")
+	}
+}

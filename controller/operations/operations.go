@@ -1,0 +1,311 @@
+// Package operations carries out what operators ask of a domain: it is the
+// controllers' management/api.Model. Operations on the configuration go to the
+// nouns (profiles) and become revisions; those on hosts, servers, controllers,
+// history and rollouts are carried out here. On a follower they are handed to
+// the leader.
+//
+// It must not know how an operation came in or whether its caller may: both
+// were decided before. It does no raft and no streams of its own.
+package operations
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/gatehouse-idp/gatehouse/controller/authority"
+	"github.com/gatehouse-idp/gatehouse/controller/peers"
+	"github.com/gatehouse-idp/gatehouse/controller/publisher"
+	"github.com/gatehouse-idp/gatehouse/controller/replica"
+	"github.com/gatehouse-idp/gatehouse/internal/clock"
+	"github.com/gatehouse-idp/gatehouse/internal/problem"
+	"github.com/gatehouse-idp/gatehouse/management/access"
+	"github.com/gatehouse-idp/gatehouse/management/api"
+	"github.com/gatehouse-idp/gatehouse/profiles"
+)
+
+// Config says what a Desk needs; every field is required.
+type Config struct {
+	Replica   *replica.Replica
+	Leader    *peers.Client
+	Authority *authority.Authority
+	Publisher *publisher.Publisher
+	Clock     clock.Clock
+	Log       zerolog.Logger
+}
+
+// Desk carries out operations. It is safe for concurrent use.
+type Desk struct {
+	replica   *replica.Replica
+	leader    *peers.Client
+	authority *authority.Authority
+	publisher *publisher.Publisher
+	clock     clock.Clock
+	log       zerolog.Logger
+
+	// deciding is held while a change is decided and written: the next one is
+	// decided on what it made.
+	deciding sync.Mutex
+}
+
+// New makes a Desk.
+func New(cfg Config) *Desk {
+	return &Desk{replica: cfg.Replica, leader: cfg.Leader, authority: cfg.Authority, publisher: cfg.Publisher, clock: cfg.Clock, log: cfg.Log}
+}
+
+// Tree implements api.Model.
+func (d *Desk) Tree() profiles.Tree {
+	s, _ := d.replica.State()
+	return s.Tree()
+}
+
+// request is one operation on its way through the Desk.
+type request struct {
+	caller access.Caller
+	op     profiles.Operation
+	// emit, if not nil, takes the events of an operation that streams.
+	emit func(event any) error
+}
+
+// Execute implements api.Model.
+func (d *Desk) Execute(ctx context.Context, caller access.Caller, op profiles.Operation) (api.Response, error) {
+	return d.run(ctx, request{caller: caller, op: op})
+}
+
+// Follow implements api.Model.
+func (d *Desk) Follow(ctx context.Context, caller access.Caller, op profiles.Operation, emit func(event any) error) (api.Response, error) {
+	return d.run(ctx, request{caller: caller, op: op, emit: emit})
+}
+
+// run carries the operation out here or on the leader.
+func (d *Desk) run(ctx context.Context, r request) (api.Response, error) {
+	r.op.Address = r.op.Address.Canonical()
+	if r.flag("allow-stale") && r.op.ReadOnly() {
+		return d.carryOut(ctx, r)
+	}
+	if d.replica.Leads() {
+		if err := d.replica.Read(); err != nil {
+			return api.Response{}, err
+		}
+		return d.carryOut(ctx, r)
+	}
+	return d.forward(ctx, r)
+}
+
+// forward hands the operation to the leader.
+func (d *Desk) forward(ctx context.Context, r request) (response api.Response, err error) {
+	caller, err := json.Marshal(r.caller)
+	if err != nil {
+		return response, err
+	}
+	op, err := json.Marshal(r.op)
+	if err != nil {
+		return response, err
+	}
+	var answer []byte
+	if r.emit == nil {
+		answer, err = d.leader.Execute(ctx, caller, op)
+	} else {
+		answer, err = d.leader.Follow(ctx, caller, op, func(event json.RawMessage) error { return r.emit(event) })
+	}
+	if err != nil {
+		return response, err
+	}
+	var w wire
+	if err := json.Unmarshal(answer, &w); err != nil {
+		return response, problem.Internal.Errorf("cannot read the leader's answer: %w", err)
+	}
+	response = api.Response{Revision: w.Revision, Headers: w.Headers}
+	if len(w.Result) > 0 {
+		response.Result = w.Result
+	}
+	return response, nil
+}
+
+// wire is an api.Response between controllers.
+type wire struct {
+	Result   json.RawMessage `json:"result,omitempty"`
+	Revision uint64          `json:"revision,omitempty"`
+	Headers  map[string]any  `json:"headers,omitempty"`
+}
+
+// ExecuteFor implements peers.Domain.
+func (d *Desk) ExecuteFor(ctx context.Context, caller, operation []byte) ([]byte, error) {
+	return d.serve(ctx, caller, operation, nil)
+}
+
+// FollowFor implements peers.Domain.
+func (d *Desk) FollowFor(ctx context.Context, caller, operation []byte, emit func(event []byte) error) ([]byte, error) {
+	return d.serve(ctx, caller, operation, func(event any) error {
+		text, err := json.Marshal(event)
+		if err != nil {
+			return problem.Internal.Errorf("cannot encode an event: %w", err)
+		}
+		return emit(text)
+	})
+}
+
+// serve runs what another controller handed on. It is not handed on again: two
+// controllers that take each other for the leader would never end.
+func (d *Desk) serve(ctx context.Context, caller, operation []byte, emit func(any) error) ([]byte, error) {
+	r := request{emit: emit}
+	if err := json.Unmarshal(caller, &r.caller); err != nil {
+		return nil, problem.Invalid.Errorf("cannot read who calls: %w", err)
+	}
+	if err := json.Unmarshal(operation, &r.op); err != nil {
+		return nil, err
+	}
+	if err := d.replica.Read(); err != nil {
+		return nil, err
+	}
+	response, err := d.carryOut(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	w := wire{Revision: response.Revision, Headers: response.Headers}
+	if response.Result != nil {
+		if w.Result, err = json.Marshal(response.Result); err != nil {
+			return nil, problem.Internal.Errorf("cannot encode the answer: %w", err)
+		}
+	}
+	return json.Marshal(w)
+}
+
+// carryOut finds what an operation means at its address.
+func (d *Desk) carryOut(ctx context.Context, r request) (api.Response, error) {
+	if run := own(shapeOf(r.op.Address), r.op.Name); run != nil {
+		return run(d, ctx, r)
+	}
+	return d.configure(ctx, r)
+}
+
+// shape is the kind of place that an address names.
+type shape uint8
+
+const (
+	elsewhere shape = iota
+	atRoot
+	atGroup
+	atHost
+	atServer // /host=x/server=y: what runs
+	atConfig // /host=x/server-config=y: how it is started
+)
+
+func shapeOf(a profiles.Address) shape {
+	types := make([]string, len(a))
+	for i, e := range a {
+		types[i] = e.Type
+	}
+	switch strings.Join(types, "/") {
+	case "":
+		return atRoot
+	case "server-group":
+		return atGroup
+	case "host":
+		return atHost
+	case "host/server":
+		return atServer
+	case "host/server-config":
+		return atConfig
+	}
+	return elsewhere
+}
+
+type handler func(*Desk, context.Context, request) (api.Response, error)
+
+// own gives what this package itself does for an operation, nil when it is one
+// of the configuration.
+func own(at shape, name string) handler {
+	switch {
+	case at == atRoot && rootOperations(name) != nil:
+		return rootOperations(name)
+	case (at == atRoot || at == atGroup || at == atHost) && strings.HasSuffix(name, "-servers") && slices.Contains(lifecycle, strings.TrimSuffix(name, "-servers")):
+		return (*Desk).manyServers
+	case (at == atServer || at == atConfig) && slices.Contains(lifecycle, name):
+		return (*Desk).manyServers
+	case (at == atServer || at == atConfig) && name == "read-log":
+		return (*Desk).readLog
+	case at == atServer && (name == "read-resource" || name == "read-attribute"):
+		return (*Desk).readServer
+	case at == atConfig && name == "read-resource":
+		return (*Desk).readConfig
+	case at == atHost && (name == "read-children-names" || name == "read-children-resources"):
+		return (*Desk).readHostChildren
+	}
+	return nil
+}
+
+func rootOperations(name string) handler {
+	switch name {
+	case "history":
+		return (*Desk).history
+	case "diff":
+		return (*Desk).diff
+	case "revert":
+		return (*Desk).revert
+	case "read-config-as-toml":
+		return (*Desk).readTOML
+	case "apply":
+		return (*Desk).applyTOML
+	case "add-host":
+		return (*Desk).addHost
+	case "remove-host":
+		return (*Desk).removeHost
+	case "revoke":
+		return (*Desk).revoke
+	case "register-host":
+		return (*Desk).registerHost
+	case "hosts":
+		return (*Desk).hosts
+	case "controllers":
+		return (*Desk).controllers
+	case "add-controller":
+		return (*Desk).addController
+	case "remove-controller":
+		return (*Desk).removeController
+	case "transfer-leadership":
+		return (*Desk).transfer
+	}
+	return nil
+}
+
+// text is a parameter that is a text; "" when it is not there.
+func (r request) text(name string) string {
+	s, _ := r.op.Params[name].(string)
+	return s
+}
+
+// number is a parameter that is a number, or otherwise.
+func (r request) number(name string, otherwise int64) int64 {
+	if n, ok := r.op.Params[name].(int64); ok {
+		return n
+	}
+	return otherwise
+}
+
+// flag is a header or parameter that is true.
+func (r request) flag(name string) bool {
+	return r.op.Headers[name] == true || r.op.Params[name] == true || r.op.Headers[name] == "true"
+}
+
+// required is a parameter that must be there.
+func (r request) required(name, example string) (string, error) {
+	if s := r.text(name); s != "" {
+		return s, nil
+	}
+	return "", problem.Invalid.Errorf("cannot run %s: parameter %s is missing (for example :%s(%s=%s))", r.op.Name, name, r.op.Name, name, example)
+}
+
+// timeout is the operation's own limit: parameter timeout in seconds (WildFly's
+// meaning), or otherwise.
+func (r request) timeout(otherwise time.Duration) time.Duration {
+	if n := r.number("timeout", 0); n > 0 {
+		return time.Duration(n) * time.Second
+	}
+	return otherwise
+}

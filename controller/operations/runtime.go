@@ -1,0 +1,136 @@
+package operations
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-idp/gatehouse/internal/problem"
+	"github.com/gatehouse-idp/gatehouse/management/api"
+	"github.com/gatehouse-idp/gatehouse/profiles"
+	"github.com/gatehouse-idp/gatehouse/proto/hostlink"
+)
+
+// running is a server as its host reports it.
+type running struct {
+	host   string
+	status *hostlink.ServerStatus
+}
+
+// reported lists the servers that hosts report, by host and name, of one host or
+// of all ("").
+func (d *Desk) reported(host string) []running {
+	states, _ := d.publisher.Hosts()
+	var list []running
+	for name, s := range states {
+		if host != "" && host != profiles.Wildcard && host != name {
+			continue
+		}
+		for _, status := range s.Servers {
+			list = append(list, running{name, status})
+		}
+	}
+	slices.SortFunc(list, func(a, b running) int {
+		if c := strings.Compare(a.host, b.host); c != 0 {
+			return c
+		}
+		return strings.Compare(a.status.Name, b.status.Name)
+	})
+	return list
+}
+
+// resource is the server as a resource of the model.
+func (r running) resource() map[string]any {
+	s := r.status
+	state := "running" // WildFly's words, where it has one
+	switch {
+	case s.Required != "":
+		state = s.Required
+	case s.State != "STARTED":
+		state = strings.ToLower(s.State)
+	}
+	ports := map[string]any{}
+	for name, port := range s.Ports {
+		ports[name] = int64(port)
+	}
+	out := map[string]any{
+		"name": s.Name, "host": r.host, "server-group": s.Group, "profile-name": s.Profile,
+		"server-state": state, "status": s.State, "healthy": s.Healthy, "revision": s.Revision,
+		"node": s.Node, "site": s.Site, "address": s.Address, "ports": ports, "pid": s.Pid, "restarts": s.Restarts,
+		"since": time.UnixMilli(s.SinceUnixMs).UTC().Format(time.RFC3339), "message": s.Message,
+	}
+	if u := s.Usage; u != nil {
+		out["usage"] = map[string]any{"cpu-seconds": u.CpuSeconds, "resident-bytes": u.ResidentBytes, "open-files": u.OpenFiles, "connections": u.Connections}
+	}
+	return out
+}
+
+// readServer reads what runs: /host=x/server=y, either of them a wildcard.
+func (d *Desk) readServer(_ context.Context, r request) (api.Response, error) {
+	host, name := r.op.Address[0].Name, r.op.Address[1].Name
+	answer := func(s running) (any, error) {
+		resource := s.resource()
+		if r.op.Name == "read-resource" {
+			return resource, nil
+		}
+		v, ok := resource[r.text("name")]
+		if !ok {
+			return nil, problem.NotFound.Errorf("cannot read attribute %q of %s: there is none of that name", r.text("name"), r.op.Address)
+		}
+		return v, nil
+	}
+	list := []any{}
+	for _, s := range d.reported(host) {
+		if name != profiles.Wildcard && name != s.status.Name {
+			continue
+		}
+		v, err := answer(s)
+		if err != nil {
+			return api.Response{}, err
+		}
+		if !r.op.Address.HasWildcard() {
+			return api.Response{Result: v}, nil
+		}
+		at := profiles.Address{{Type: "host", Name: s.host}, {Type: "server", Name: s.status.Name}}
+		list = append(list, map[string]any{"address": at, "outcome": "success", "result": v})
+	}
+	if !r.op.Address.HasWildcard() {
+		return api.Response{}, problem.NotFound.Errorf("cannot find %s: host %s reports no server %q", r.op.Address, host, name)
+	}
+	return api.Response{Result: list}, nil
+}
+
+// readConfig reads /host=x/server-config=y, with its live status when
+// include-runtime is set.
+func (d *Desk) readConfig(ctx context.Context, r request) (api.Response, error) {
+	response, err := d.configure(ctx, r)
+	resource, ok := response.Result.(map[string]any)
+	if err != nil || !ok || r.op.Params["include-runtime"] != true {
+		return response, err
+	}
+	resource["status"] = "STOPPED"
+	for _, s := range d.reported(r.op.Address[0].Name) {
+		if s.status.Name == r.op.Address[1].Name {
+			resource["status"] = s.status.State
+		}
+	}
+	return response, nil
+}
+
+// readHostChildren reads the running servers of a host; other children are in
+// the model.
+func (d *Desk) readHostChildren(ctx context.Context, r request) (api.Response, error) {
+	if r.text("child-type") != "server" {
+		return d.configure(ctx, r)
+	}
+	names, resources := []string{}, map[string]any{}
+	for _, s := range d.reported(r.op.Address[0].Name) {
+		names = append(names, s.status.Name)
+		resources[s.status.Name] = s.resource()
+	}
+	if r.op.Name == "read-children-names" {
+		return api.Response{Result: names}, nil
+	}
+	return api.Response{Result: resources}, nil
+}

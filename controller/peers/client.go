@@ -1,0 +1,207 @@
+// Package peers is how controllers speak to each other beside raft: enrolling,
+// joining, handing on what only the leader may do, and relaying hosts. It owns
+// both ends of proto/peerlink.
+//
+// It must not know what the operations that it hands on mean.
+package peers
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+
+	"github.com/gatehouse-idp/gatehouse/controller/authority"
+	"github.com/gatehouse-idp/gatehouse/internal/certs"
+	"github.com/gatehouse-idp/gatehouse/internal/problem"
+	"github.com/gatehouse-idp/gatehouse/proto/peerlink"
+)
+
+// KindController is the kind of record that says where a controller is; the key
+// is its name.
+const KindController = "controller"
+
+// Place is where a controller listens.
+type Place struct {
+	Replication string `json:"replication"`
+	Native      string `json:"native"`
+}
+
+// Directory finds controllers.
+type Directory interface {
+	// LeaderPlace gives the leader's name, "" if there is none, and place.
+	LeaderPlace() (name string, at Place)
+}
+
+// Client speaks to the leader from another controller. It is safe for
+// concurrent use.
+type Client struct {
+	directory Directory
+	identity  *certs.Identity
+	allow     certs.Allow
+
+	mu      sync.Mutex
+	conn    *grpc.ClientConn
+	address string
+}
+
+// NewClient makes a client that shows identity and talks to controllers that
+// allow accepts.
+func NewClient(d Directory, identity *certs.Identity, allow certs.Allow) *Client {
+	return &Client{directory: d, identity: identity, allow: allow}
+}
+
+// OnlyControllers admits holders of a controller's certificate.
+func OnlyControllers(allow certs.Allow) certs.Allow {
+	return func(peer *x509.Certificate) error {
+		if _, ok := authority.HolderName(authority.RoleController, peer); !ok {
+			return problem.Forbidden.Errorf("cannot talk to %s: it is no controller", certs.Holder(peer))
+		}
+		if allow == nil {
+			return nil
+		}
+		return allow(peer)
+	}
+}
+
+// Dial connects to a controller at an address. The connection is made when it
+// is first used.
+func Dial(address string, identity *certs.Identity, allow certs.Allow) (*grpc.ClientConn, error) {
+	conn, err := grpc.NewClient("passthrough:///"+address,
+		grpc.WithTransportCredentials(credentials.NewTLS(identity.Client(OnlyControllers(allow)))),
+		// A leader that is lost without a word is noticed after a probe of 5 s and
+		// a wait of 2 s; a new leader is found sooner, by raft.
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 5 * time.Second, Timeout: 2 * time.Second, PermitWithoutStream: true}))
+	if err != nil {
+		return nil, problem.Invalid.Errorf("cannot dial controller %s: %w", address, err)
+	}
+	return conn, nil
+}
+
+// leader gives a client of the leader.
+func (c *Client) leader() (peerlink.PeerLinkClient, error) {
+	name, at := c.directory.LeaderPlace()
+	if name == "" || at.Native == "" {
+		return nil, problem.WithHint(problem.Unavailable.Errorf("cannot reach the leader: no controller leads"),
+			"wait a moment; if it stays, a majority of the controllers is lost: see 'gatehouse controller recover'")
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn != nil && c.address == at.Native {
+		return peerlink.NewPeerLinkClient(c.conn), nil
+	}
+	conn, err := Dial(at.Native, c.identity, c.allow)
+	if err != nil {
+		return nil, err
+	}
+	if c.conn != nil {
+		c.conn.Close()
+	}
+	c.conn, c.address = conn, at.Native
+	return peerlink.NewPeerLinkClient(conn), nil
+}
+
+// Close ends the client's connection.
+func (c *Client) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn == nil {
+		return nil
+	}
+	return c.conn.Close()
+}
+
+// Propose implements replica.Leader.
+func (c *Client) Propose(ctx context.Context, entry []byte) (uint64, error) {
+	leader, err := c.leader()
+	if err != nil {
+		return 0, err
+	}
+	answer, err := leader.Propose(ctx, &peerlink.Proposal{Entry: entry})
+	if err != nil {
+		return 0, problem.FromGRPC(err)
+	}
+	var r proposed
+	if err := json.Unmarshal(answer.Result, &r); err != nil {
+		return 0, problem.Internal.Errorf("cannot read the leader's answer: %w", err)
+	}
+	return r.Revision, nil
+}
+
+type proposed struct {
+	Revision uint64 `json:"revision"`
+}
+
+// Execute runs an operation (JSON) on the leader as a caller (JSON).
+func (c *Client) Execute(ctx context.Context, caller, operation []byte) (response []byte, err error) {
+	leader, err := c.leader()
+	if err != nil {
+		return nil, err
+	}
+	answer, err := leader.Execute(ctx, &peerlink.Forward{Caller: caller, Operation: operation})
+	return answer.GetResponse(), problem.FromGRPC(err)
+}
+
+// Follow is Execute with a stream of events (JSON).
+func (c *Client) Follow(ctx context.Context, caller, operation []byte, emit func(event json.RawMessage) error) (response []byte, err error) {
+	leader, err := c.leader()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := leader.Follow(ctx, &peerlink.Forward{Caller: caller, Operation: operation})
+	if err != nil {
+		return nil, problem.FromGRPC(err)
+	}
+	for {
+		m, err := stream.Recv()
+		switch {
+		case err != nil:
+			return nil, problem.FromGRPC(err)
+		case m.Response != nil:
+			return m.Response, nil
+		}
+		if err := emit(m.Event); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// Join asks the leader to make a controller, which listens at its place, a
+// member.
+func (c *Client) Join(ctx context.Context, name string, at Place) error {
+	leader, err := c.leader()
+	if err != nil {
+		return err
+	}
+	_, err = leader.Join(ctx, &peerlink.JoinRequest{Controller: name, Replication: at.Replication, Native: at.Native})
+	return problem.FromGRPC(err)
+}
+
+// Relay opens the relay to the leader.
+func (c *Client) Relay(ctx context.Context) (grpc.BidiStreamingClient[peerlink.RelayReport, peerlink.RelayInstruction], error) {
+	leader, err := c.leader()
+	if err != nil {
+		return nil, err
+	}
+	stream, err := leader.Relay(ctx)
+	return stream, problem.FromGRPC(err)
+}
+
+// JoinAt is Client.Join through a controller at a known address, for one that
+// knows no leader yet. That controller hands it on.
+func JoinAt(ctx context.Context, address string, identity *certs.Identity, allow certs.Allow, at Place) error {
+	conn, err := Dial(address, identity, allow)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_, err = peerlink.NewPeerLinkClient(conn).Join(ctx, &peerlink.JoinRequest{Replication: at.Replication, Native: at.Native})
+	return problem.FromGRPC(err)
+}

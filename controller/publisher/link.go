@@ -1,0 +1,188 @@
+package publisher
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/gatehouse-idp/gatehouse/internal/clock"
+	"github.com/gatehouse-idp/gatehouse/internal/problem"
+	"github.com/gatehouse-idp/gatehouse/proto/hostlink"
+)
+
+const (
+	// probeEvery is how often a link's delay and clock skew are measured.
+	probeEvery = 30 * time.Second
+	// ordersQueued bounds what a slow host may leave unread; more orders are
+	// refused. Snapshots and directories do not queue: the newest one wins.
+	ordersQueued = 256
+)
+
+// Stream is a host's standing link: proto/hostlink Connect.
+type Stream interface {
+	Send(*hostlink.Instruction) error
+	Recv() (*hostlink.Report, error)
+	Context() context.Context
+}
+
+// link is a host connected to this controller.
+type link struct {
+	name string
+	wake chan struct{} // of capacity 1
+	done chan struct{}
+
+	mu  sync.Mutex
+	out outbox
+	why error // why the link was ended
+}
+
+// outbox is what is to be sent next.
+type outbox struct {
+	snapshot    *hostlink.Snapshot
+	directory   *hostlink.Directory
+	controllers []string
+	queue       []*hostlink.Instruction
+	probe       bool
+}
+
+func newLink(name string) *link {
+	return &link{name: name, wake: make(chan struct{}, 1), done: make(chan struct{})}
+}
+
+// offer changes the outbox and wakes the sender.
+func (l *link) offer(change func(*outbox)) {
+	l.mu.Lock()
+	change(&l.out)
+	l.mu.Unlock()
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (l *link) instruct(_ string, i *hostlink.Instruction) error {
+	full := false
+	l.offer(func(o *outbox) {
+		if full = len(o.queue) >= ordersQueued; !full {
+			o.queue = append(o.queue, i)
+		}
+	})
+	if full {
+		return problem.Unavailable.Errorf("cannot give host %s an order: it has %d unread ones", l.name, ordersQueued)
+	}
+	return nil
+}
+
+func (l *link) end(_ string, why error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.why == nil {
+		l.why = why
+		close(l.done)
+	}
+}
+
+func (l *link) ended() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.why
+}
+
+// Serve keeps a host's link until it ends. The host was authenticated as name.
+func (p *Publisher) Serve(name string, stream Stream) error {
+	first, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	hello := first.GetHello()
+	if hello == nil || hello.Host != name {
+		return problem.Invalid.Errorf("cannot connect host %s: its first message is not its own hello", name)
+	}
+	if len(hello.HostOperations) > 0 {
+		if err := p.registrar.Register(stream.Context(), name, hello.HostOperations); err != nil {
+			return err
+		}
+	}
+	l := newLink(name)
+	if err := p.up(l, hello); err != nil {
+		return err
+	}
+	defer p.down(name, l)
+	p.welcome(l, hello)
+	received := make(chan error, 1)
+	go func() { received <- p.receive(l, stream) }()
+	return p.send(l, stream, received)
+}
+
+// send writes the outbox to the stream until the link ends.
+func (p *Publisher) send(l *link, stream Stream, received <-chan error) error {
+	probe := p.clock.NewTicker(probeEvery)
+	defer probe.Stop()
+	for {
+		select {
+		case <-l.wake:
+			for _, i := range l.take(p.clock) {
+				if err := stream.Send(i); err != nil {
+					return err
+				}
+			}
+		case <-probe.C:
+			l.offer(func(o *outbox) { o.probe = true })
+		case <-l.done:
+			return l.ended()
+		case err := <-received:
+			return err
+		case <-stream.Context().Done():
+			return stream.Context().Err()
+		}
+	}
+}
+
+// take empties the outbox: orders first, they are small and someone waits.
+func (l *link) take(c clock.Clock) []*hostlink.Instruction {
+	l.mu.Lock()
+	out := l.out
+	l.out = outbox{}
+	l.mu.Unlock()
+	list := out.queue
+	if out.controllers != nil {
+		list = append(list, &hostlink.Instruction{Instruction: &hostlink.Instruction_Controllers{Controllers: &hostlink.Controllers{Addresses: out.controllers}}})
+	}
+	if out.snapshot != nil {
+		list = append(list, &hostlink.Instruction{Instruction: &hostlink.Instruction_Snapshot{Snapshot: out.snapshot}})
+	}
+	if out.directory != nil {
+		list = append(list, &hostlink.Instruction{Instruction: &hostlink.Instruction_Directory{Directory: out.directory}})
+	}
+	if out.probe {
+		list = append(list, &hostlink.Instruction{Instruction: &hostlink.Instruction_Probe{Probe: &hostlink.Probe{SentUnixNs: c.Now().UnixNano()}}})
+	}
+	return list
+}
+
+func (p *Publisher) receive(l *link, stream Stream) error {
+	for {
+		r, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		p.report(l.name, l, r)
+	}
+}
+
+// welcome offers a new link all that it may lack.
+func (p *Publisher) welcome(l *link, hello *hostlink.Hello) {
+	p.refresh(l.name)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s, ok := p.published[l.name]
+	l.offer(func(o *outbox) {
+		o.controllers, o.probe = p.controllers, true
+		if p.directory.Version > 0 {
+			o.directory = p.directory
+		}
+		if ok && (s.wire.Checksum != hello.Checksum || s.wire.Revision < hello.Revision) {
+			o.snapshot = s.wire
+		}
+	})
+}

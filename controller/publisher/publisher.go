@@ -1,0 +1,178 @@
+// Package publisher turns each revision of the domain into one immutable,
+// checked snapshot per host, and keeps the links to the hosts that this
+// controller serves: snapshots, the directory and orders go down; acknowledgements
+// and statuses come up. What is known of each host is in its HostState.
+//
+// Every controller publishes to the hosts connected to it. The leader also sees
+// the hosts of the others, through their relays, and makes the directory.
+//
+// It knows nothing of raft, of who may change the domain, or of how a rollout
+// decides.
+package publisher
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/gatehouse-idp/gatehouse/internal/clock"
+	"github.com/gatehouse-idp/gatehouse/profiles"
+	"github.com/gatehouse-idp/gatehouse/proto/hostlink"
+)
+
+// Source is the replicated domain as this controller has it.
+type Source interface {
+	// Model is the newest tree, its revision, and a channel that is closed when
+	// there is a newer one.
+	Model() (tree profiles.Tree, revision uint64, newer <-chan struct{})
+}
+
+// Registrar enters a host's own file into the domain.
+type Registrar interface {
+	// Register applies the operations (JSON) that make /host=<name>, if they
+	// would change anything.
+	Register(ctx context.Context, host string, operations []byte) error
+}
+
+// Config says what a Publisher needs; every field is required.
+type Config struct {
+	Source    Source
+	Registrar Registrar
+	Clock     clock.Clock
+	Log       zerolog.Logger
+}
+
+// Publisher serves this controller's hosts. It is safe for concurrent use.
+type Publisher struct {
+	source    Source
+	registrar Registrar
+	clock     clock.Clock
+	log       zerolog.Logger
+
+	mu      sync.Mutex
+	hosts   map[string]*host
+	changed chan struct{} // closed and replaced when a HostState changes
+	taps    map[*tap]bool
+	relays  map[*relay]bool
+
+	published   map[string]snapshot // by host: the newest good one
+	controllers []string
+	leads       bool
+	leadsSince  time.Time
+	complete    bool // the directory may be made: see heardFromAll
+	directory   *hostlink.Directory
+	orders      map[string]*pending
+}
+
+// host is what is known of one host and how it is reached.
+type host struct {
+	state HostState
+	route route // nil: not connected
+	hello *hostlink.Hello
+}
+
+// route is a way to a host: a link of this controller, or a relay of another.
+type route interface {
+	// instruct passes an order or a cancellation on without waiting.
+	instruct(host string, i *hostlink.Instruction) error
+	// end closes the route to a host; why is told to the host.
+	end(host string, why error)
+}
+
+// HostState is what is known of one host.
+type HostState struct {
+	Name         string
+	Connected    bool
+	Since        time.Time // of the last change of Connected
+	Installation string
+	Boot         string
+	Version      string
+	Address      string
+	Facts        *hostlink.Facts
+	// Revision, Checksum: the newest snapshot that the host acknowledged.
+	Revision uint64
+	Checksum string
+	// Problem is why the host refused a newer snapshot, or "".
+	Problem string
+	// Wanted is the checksum of the newest snapshot published to the host; ""
+	// when another controller publishes to it.
+	Wanted  string
+	Servers []*hostlink.ServerStatus // not to be changed
+	// Skew is how far the host's clock is ahead of ours.
+	Skew time.Duration
+}
+
+// New makes a Publisher.
+func New(cfg Config) *Publisher {
+	return &Publisher{
+		source:    cfg.Source,
+		registrar: cfg.Registrar,
+		clock:     cfg.Clock,
+		log:       cfg.Log,
+		hosts:     map[string]*host{},
+		changed:   make(chan struct{}),
+		taps:      map[*tap]bool{},
+		relays:    map[*relay]bool{},
+		published: map[string]snapshot{},
+		orders:    map[string]*pending{},
+		directory: &hostlink.Directory{},
+	}
+}
+
+// Run publishes until ctx ends.
+func (p *Publisher) Run(ctx context.Context) error {
+	var parts sync.WaitGroup
+	parts.Go(func() { p.publishAll(ctx) })
+	parts.Go(func() { p.directAll(ctx) })
+	parts.Wait()
+	return nil
+}
+
+// Hosts gives the state of every host that was ever seen since this controller
+// started, by name, and a channel that is closed when one changes.
+func (p *Publisher) Hosts() (map[string]HostState, <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := make(map[string]HostState, len(p.hosts))
+	for name, h := range p.hosts {
+		all[name] = h.state
+	}
+	return all, p.changed
+}
+
+// Host gives the state of one host and a channel that is closed when any
+// changes.
+func (p *Publisher) Host(name string) (HostState, <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if h := p.hosts[name]; h != nil {
+		return h.state, p.changed
+	}
+	return HostState{Name: name}, p.changed
+}
+
+// Installation implements authority.Presence.
+func (p *Publisher) Installation(name string) (string, bool) {
+	s, _ := p.Host(name)
+	return s.Installation, s.Connected
+}
+
+// SetControllers tells all hosts where the controllers are.
+func (p *Publisher) SetControllers(addresses []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.controllers = addresses
+	for _, h := range p.hosts {
+		if l, ok := h.route.(*link); ok {
+			l.offer(func(o *outbox) { o.controllers = addresses })
+		}
+	}
+}
+
+// notify wakes those who watch HostStates; p.mu is held.
+func (p *Publisher) notify() {
+	close(p.changed)
+	p.changed = make(chan struct{})
+}

@@ -1,0 +1,105 @@
+package publisher
+
+import (
+	"context"
+	"encoding/json"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/gatehouse-idp/gatehouse/internal/problem"
+	"github.com/gatehouse-idp/gatehouse/profiles"
+	"github.com/gatehouse-idp/gatehouse/proto/hostlink"
+	"github.com/gatehouse-idp/gatehouse/servergroups"
+)
+
+// snapshot is one host's part of a revision, as it is sent. It is never changed.
+type snapshot struct {
+	// content is the checksum of what the host needs, whatever the revision: two
+	// revisions that do not differ for a host have the same.
+	content string
+	wire    *hostlink.Snapshot
+}
+
+// publishAll publishes each revision, until ctx ends. Revisions that come while
+// one is being published are published as one.
+func (p *Publisher) publishAll(ctx context.Context) {
+	for {
+		tree, revision, newer := p.source.Model()
+		p.publish(tree, revision)
+		select {
+		case <-newer:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// publish makes the snapshots of all connected hosts, on all cores.
+func (p *Publisher) publish(tree profiles.Tree, revision uint64) {
+	p.mu.Lock()
+	var names []string
+	for name, h := range p.hosts {
+		if _, ours := h.route.(*link); ours {
+			names = append(names, name)
+		}
+	}
+	p.mu.Unlock()
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(names)) {
+		workers.Go(func() {
+			for i := next.Add(1) - 1; int(i) < len(names); i = next.Add(1) - 1 {
+				p.publishTo(names[i], tree, revision)
+			}
+		})
+	}
+	workers.Wait()
+}
+
+// refresh publishes the newest revision to one host.
+func (p *Publisher) refresh(name string) {
+	tree, revision, _ := p.source.Model()
+	p.publishTo(name, tree, revision)
+}
+
+// publishTo makes a host's snapshot and offers it, if the host needs another one
+// than it has. A revision that gives no valid snapshot leaves the one before.
+func (p *Publisher) publishTo(name string, tree profiles.Tree, revision uint64) {
+	s, err := build(tree, name, revision)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil {
+		p.log.Error().Err(err).Str("host", name).Uint64("revision", revision).Msg("cannot publish: the host keeps the snapshot before")
+		return
+	}
+	before, ok := p.published[name]
+	if ok && (before.content == s.content || before.wire.Revision > revision) {
+		return
+	}
+	p.published[name] = s
+	h := p.hosts[name]
+	if h == nil {
+		return
+	}
+	h.state.Wanted = s.wire.Checksum
+	if l, ours := h.route.(*link); ours {
+		l.offer(func(o *outbox) { o.snapshot = s.wire })
+	}
+}
+
+// build makes and checks a host's snapshot.
+func build(tree profiles.Tree, host string, revision uint64) (snapshot, error) {
+	s, err := servergroups.Snapshot(tree, host, revision)
+	if err != nil {
+		return snapshot{}, err
+	}
+	content, err := json.Marshal(s)
+	if err != nil {
+		return snapshot{}, problem.Internal.Errorf("cannot encode the snapshot of host %s: %w", host, err)
+	}
+	return snapshot{
+		content: s.Checksum(),
+		wire:    &hostlink.Snapshot{Revision: revision, Checksum: s.Checksum(), Content: content},
+	}, nil
+}

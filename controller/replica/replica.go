@@ -1,0 +1,119 @@
+// Package replica joins the log and the state machine into one thing to read
+// and to write: the domain as this controller has it. Writes go through the
+// leader, wherever it is; linearizable reads only the leader serves.
+//
+// It must not know what operators ask for, nor what hosts do.
+package replica
+
+import (
+	"context"
+	"io"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/gatehouse-idp/gatehouse/controller/consensus"
+	"github.com/gatehouse-idp/gatehouse/controller/domain"
+	"github.com/gatehouse-idp/gatehouse/controller/statemachine"
+	"github.com/gatehouse-idp/gatehouse/internal/clock"
+	"github.com/gatehouse-idp/gatehouse/internal/problem"
+	"github.com/gatehouse-idp/gatehouse/profiles"
+	"github.com/gatehouse-idp/gatehouse/proto/raftlog"
+)
+
+// Leader hands entries to the leader when this controller is not it.
+type Leader interface {
+	// Propose gives the revision that a commit made.
+	Propose(ctx context.Context, entry []byte) (revision uint64, err error)
+}
+
+// Replica is the domain on this controller. It is safe for concurrent use.
+type Replica struct {
+	*consensus.Node
+	machine *statemachine.Machine
+	leader  Leader
+	clock   clock.Clock
+}
+
+// New makes a Replica of a node and the machine that it applies to.
+func New(node *consensus.Node, machine *statemachine.Machine, leader Leader, c clock.Clock) *Replica {
+	return &Replica{Node: node, machine: machine, leader: leader, clock: c}
+}
+
+// Adapt makes a state machine fit for consensus.
+func Adapt(m *statemachine.Machine) consensus.Machine { return adapter{m} }
+
+type adapter struct{ m *statemachine.Machine }
+
+func (a adapter) Apply(index uint64, entry []byte) (any, error) { return a.m.Apply(index, entry) }
+func (a adapter) Snapshot() (consensus.Snapshot, error)         { return a.m.Snapshot(), nil }
+func (a adapter) Restore(r io.Reader) error                     { return a.m.Restore(r) }
+
+// State is the newest state this controller has applied and a channel that is
+// closed when there is a newer one. It may be behind the leader's.
+func (r *Replica) State() (domain.State, <-chan struct{}) { return r.machine.State() }
+
+// Model implements publisher.Source.
+func (r *Replica) Model() (profiles.Tree, uint64, <-chan struct{}) {
+	s, newer := r.machine.State()
+	return s.Tree(), s.Revision(), newer
+}
+
+// Record implements authority.Records.
+func (r *Replica) Record(kind, key string) (domain.Record, bool) {
+	s, _ := r.machine.State()
+	return s.Record(kind, key)
+}
+
+// Records lists the records of a kind, by key.
+func (r *Replica) Records(kind string) []domain.Record {
+	s, _ := r.machine.State()
+	var list []domain.Record
+	for rec := range s.Records(kind) {
+		list = append(list, rec)
+	}
+	return list
+}
+
+// Put stores a record if expect holds.
+func (r *Replica) Put(ctx context.Context, kind, key string, value []byte, expect uint64) error {
+	_, err := r.Propose(ctx, &raftlog.Entry{Change: &raftlog.Entry_PutRecord{PutRecord: &raftlog.PutRecord{Kind: kind, Key: key, Value: value, Expect: expect}}})
+	return err
+}
+
+// Delete removes a record if expect holds.
+func (r *Replica) Delete(ctx context.Context, kind, key string, expect uint64) error {
+	_, err := r.Propose(ctx, &raftlog.Entry{Change: &raftlog.Entry_DeleteRecord{DeleteRecord: &raftlog.DeleteRecord{Kind: kind, Key: key, Expect: expect}}})
+	return err
+}
+
+// Entry decides an entry's format, time and author.
+func (r *Replica) Entry(author string, e *raftlog.Entry) *raftlog.Entry {
+	e.Version, e.TimeUnixNs, e.Author = statemachine.Format, r.clock.Now().UnixNano(), author
+	return e
+}
+
+// Propose decides the entry's format and time and writes it. It returns once a
+// majority has it on disk and the leader has applied it.
+func (r *Replica) Propose(ctx context.Context, e *raftlog.Entry) (revision uint64, err error) {
+	data, err := proto.Marshal(r.Entry(e.Author, e))
+	if err != nil {
+		return 0, problem.Internal.Errorf("cannot encode a log entry: %w", err)
+	}
+	if r.Leads() {
+		return r.Write(data)
+	}
+	return r.leader.Propose(ctx, data)
+}
+
+// Write puts an encoded entry into the log, here. Only the leader can.
+func (r *Replica) Write(entry []byte) (revision uint64, err error) {
+	out, _, err := r.Apply(entry)
+	if err != nil {
+		return 0, err
+	}
+	result, ok := out.(statemachine.Result)
+	if !ok {
+		return 0, problem.Internal.Errorf("cannot write: the log gave no result")
+	}
+	return result.Revision, result.Err
+}
