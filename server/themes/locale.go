@@ -105,19 +105,19 @@ func label(tag string) string {
 }
 
 // text is a message in a language: the realm's own, then the theme's and its
-// parents', then the same in English; a key without a text is shown as it is.
-func (l *look) text(realm *model.Realm, locale, key string) string {
+// parents', then the same in English; found is false for a key without a text.
+func (l *look) text(realm *model.Realm, locale, key string) (text string, found bool) {
 	for _, tag := range []string{locale, fallbackLocale} {
 		if realm != nil {
 			if t, ok := realm.LocalizationTexts[tag][key]; ok {
-				return t
+				return t, true
 			}
 		}
 		if t, ok := l.messages(tag)[key]; ok {
-			return t
+			return t, true
 		}
 	}
-	return key
+	return "", false
 }
 
 // messages merges a language's files along the chain; account and welcome pages

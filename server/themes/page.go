@@ -56,13 +56,17 @@ type view struct {
 
 type shown struct{ Kind, Text string }
 
-// T is a text in the page's language.
+// T is a text in the page's language; a key without a text is shown as it is.
 func (v *view) T(key string, args ...any) string {
+	text, found := v.look.text(v.page.Realm, v.Lang, key)
+	if !found {
+		return key
+	}
 	texts := make([]string, len(args))
 	for i, a := range args {
 		texts[i] = fmt.Sprint(a)
 	}
-	return format(v.look.text(v.page.Realm, v.Lang, key), texts)
+	return format(text, texts)
 }
 
 // Resource is the address of a file of the theme.
