@@ -104,6 +104,9 @@ func (s *Service) enter(u *model.UserSession, l *Login) {
 	}
 	c.Protocol, c.RedirectURI, c.Action = l.Tab.Protocol, l.Tab.RedirectURI, l.Tab.Action
 	c.Notes = notes(c.Notes, l.Tab.ClientNotes)
+	if l.Tab.AuthNotes[SSONote] == "true" {
+		c.Notes[SSONote] = "true"
+	}
 	u.LastAccess, c.LastAccess = now.Unix(), now.Unix()
 	u.Expires = LifetimesOf(l.Realm, nil, u.Offline, u.RememberMe).UserSessionEnd(u).Unix()
 }

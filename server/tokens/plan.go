@@ -180,11 +180,10 @@ func (i *Issuer) compile(ctx context.Context, tx storage.Tx, realm *model.Realm,
 // granted is a plan for one user: the scopes they may have, the roles that
 // tokens carry.
 type granted struct {
-	plan    *plan
-	scopes  []planned
-	roles   roleSet // within the client's scope
-	scope   string  // as tokens say it
-	offline bool
+	plan   *plan
+	scopes []planned
+	roles  roleSet // within the client's scope
+	scope  string  // as tokens say it
 }
 
 func (p *plan) grant(roles roleSet) *granted {
@@ -198,7 +197,6 @@ func (p *plan) grant(roles roleSet) *granted {
 		if s.listed && !slices.Contains(names, s.scope.Name) {
 			names = append(names, s.scope.Name)
 		}
-		g.offline = g.offline || s.scope.Name == OfflineAccess
 	}
 	if p.allowed != nil {
 		g.roles = roles.within(p.allowed)

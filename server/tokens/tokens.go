@@ -114,6 +114,20 @@ func (i *Issuer) Scope(ctx context.Context, realm *model.Realm, client *model.Cl
 	})
 }
 
+// Granted are the names of the client scopes that a subject is granted, those
+// included that tokens do not list.
+func (i *Issuer) Granted(ctx context.Context, s Subject) ([]string, error) {
+	_, g, err := i.resolve(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, p := range g.scopes {
+		names = append(names, p.scope.Name)
+	}
+	return names, nil
+}
+
 // authTime is when the session's user last proved who they are, in seconds
 // since 1970; 0 if that is not known.
 func authTime(s *model.UserSession) int64 {
