@@ -272,3 +272,10 @@ func home(c *model.Client) string {
 	}
 	return c.BaseURL
 }
+
+// Again shows the first page of a login that began anew, with the reason.
+func (p *Processor) Again(w http.ResponseWriter, r *http.Request, l *sessions.Login, why string) {
+	s := p.step(w, r, l)
+	s.keepNotice(&themes.Notice{Kind: themes.Warning, Key: why})
+	s.redirect(s.walk())
+}

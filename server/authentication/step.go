@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"reflect"
 	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
@@ -155,13 +154,7 @@ func (s *Step) target(c *Challenge) string {
 	return s.address(c.Place, c.Execution) + "&session_code=" + s.code()
 }
 
-func (s *Step) root() string {
-	u, err := url.Parse(s.login.Site.Root())
-	if err != nil {
-		return ""
-	}
-	return strings.TrimRight(u.Path, "/")
-}
+func (s *Step) root() string { return s.login.Site.Path() }
 
 func (s *Step) keepNotice(n *themes.Notice) {
 	if n == nil {

@@ -88,6 +88,9 @@ func (s Site) Origin() string { return s.origin }
 // Root is the address of the context path, without a slash at its end.
 func (s Site) Root() string { return s.origin + s.path }
 
+// Path is the context path of Root, without a slash at its end.
+func (s Site) Path() string { return s.path }
+
 // Realm is the address of a realm, which is also its issuer.
 func (s Site) Realm(realm string) string { return s.Root() + "/realms/" + url.PathEscape(realm) }
 
