@@ -187,3 +187,13 @@ func (s *Sessions) remember(digest string) {
 	}
 	s.recent[digest] = s.clock.Now().Add(basicMemory)
 }
+
+// Open makes a token for a caller that has just authenticated with Basic.
+func (s *Sessions) Open(ctx context.Context, c Caller) (token string, expires time.Time, err error) {
+	u, err := s.store.User(ctx, c.Name)
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	token, expires = s.token(u)
+	return token, expires, nil
+}

@@ -41,7 +41,9 @@ const passwordLimit = 1024
 // CheckName refuses a name that could be mistaken in a log, an address or a
 // SCRAM message.
 func CheckName(name string) error {
-	bad := func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("._-@", r) }
+	bad := func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("._-@", r)
+	}
 	switch {
 	case name == "":
 		return problem.Invalid.Errorf("cannot add a user without a name")
