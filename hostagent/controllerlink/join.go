@@ -54,6 +54,15 @@ func ParseToken(text string) (Token, error) {
 	return t, nil
 }
 
+// Encode is the token's text; it holds the secret.
+func (t Token) Encode() string {
+	data, err := json.Marshal(t)
+	if err != nil { // cannot be: three strings
+		return ""
+	}
+	return tokenPrefix + base64.RawURLEncoding.EncodeToString(data)
+}
+
 // String hides the secret.
 func (t Token) String() string { return "join token of host " + t.Host }
 

@@ -31,6 +31,9 @@ func exitOf(ws unix.WaitStatus) Exit {
 	return Exit{Code: ws.ExitStatus()}
 }
 
+// fine tells an end with exit code 0.
+func (e Exit) fine() bool { return e.Code == 0 && !e.Unknown && e.Problem == "" }
+
 // String is the reason for people.
 func (e Exit) String() string {
 	var why string
@@ -66,8 +69,9 @@ func oomKills() uint64 {
 }
 
 // memoryMarks are the last words of a program that got no memory: of Go's
-// runtime, the first two, and of the race detector.
-var memoryMarks = [...]string{"runtime: out of memory", "runtime: cannot allocate memory", "failed to allocate"}
+// runtime, but the last, which is of the race detector.
+var memoryMarks = [...]string{"fatal error: runtime: out of memory", "fatal error: out of memory",
+	"runtime: cannot allocate memory", "ThreadSanitizer failed to allocate"}
 
 // ranOutOfMemory looks for the marks of memory exhaustion: the kernel's killer
 // at work since the start, or the program's last words.

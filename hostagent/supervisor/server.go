@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -15,6 +16,10 @@ import (
 
 // failedLines is how much of its log a FAILED server shows.
 const failedLines = 50
+
+// traceLines is how far the end of a log is searched for the reason of an end:
+// Go writes it before the traces of all goroutines.
+const traceLines = 2000
 
 // server is one server's goroutine and what it owns. All its fields but the
 // first group belong to run: others reach them through post and do.
@@ -213,7 +218,7 @@ func (v *server) exited(h *handle, exit Exit) {
 	if err := v.config.Journal.Ended(v.spec.Name); err != nil {
 		v.config.Log.Error().Err(err).Str("server", v.spec.Name).Msg("cannot note that a server has ended")
 	}
-	last, _, _ := v.log.tail(failedLines)
+	last, _, _ := v.log.tail(traceLines)
 	exit.OutOfMemory = exit.ranOutOfMemory(v.killsNow, last)
 	if v.why != "" {
 		exit.Problem = fmt.Sprintf("%s, %s", v.why, exit)
@@ -234,6 +239,7 @@ func (v *server) ended(exit Exit) {
 		v.config.Log.Error().Err(err).Msg("a process ended that should not have been")
 		return
 	}
+	policy := cmp.Or(v.spec.Restart, Always)
 	switch {
 	case ordered:
 		if !v.spec.AutoStart {
@@ -243,7 +249,9 @@ func (v *server) ended(exit Exit) {
 			v.again = false
 			_ = v.spawn()
 		}
-	case v.tries >= v.config.Timing.Tries:
+	case policy != Always && exit.fine():
+		_ = v.step(Stop, exit.String())
+	case policy == Never || v.tries >= v.config.Timing.Tries:
 		v.giveUp(exit)
 	default:
 		v.tries++
@@ -260,7 +268,7 @@ func (v *server) giveUp(exit Exit) {
 		message += "; the end of its log:\n" + strings.TrimRight(string(last), "\n")
 	}
 	_ = v.step(GiveUp, message)
-	if v.spec.RetryFailed {
+	if cmp.Or(v.spec.Restart, Always) == Always {
 		v.after(&v.pending, v.config.Timing.RetryFailed, v.respawn)
 	}
 }

@@ -36,11 +36,21 @@ type Spec struct {
 	Ports []Port
 	// AutoStart decides what a stop leads to: STOPPED, or DISABLED when false.
 	AutoStart bool
-	// RetryFailed: a server that FAILED is tried again every minute.
-	RetryFailed bool
+	// Restart is what follows when the server ends by itself; "" is Always.
+	Restart Policy
 	// Live asks the server whether it is alive; nil: only its exit is watched.
 	Live func(ctx context.Context) error
 }
+
+// Policy is what follows the end of a server that was not ordered to end.
+type Policy string
+
+// The policies.
+const (
+	Always    Policy = "always"     // it is started again; FAILED, it is still tried every minute
+	OnFailure Policy = "on-failure" // it is started again until FAILED; exit code 0 leaves it stopped
+	Never     Policy = "never"      // it stays down: stopped after exit code 0, else FAILED
+)
 
 // Port is one port a server will listen on.
 type Port struct {

@@ -248,6 +248,7 @@ func TestAKilledServerIsRespawnedAtOnce(t *testing.T) {
 func TestAServerThatCannotStartIsFailedWithTheEndOfItsLog(t *testing.T) {
 	s, _ := newTest(t, quick())
 	spec := specOf(t, "one", "crash")
+	spec.Restart = OnFailure
 	if err := s.Define(spec); err != nil {
 		t.Fatal(err)
 	}
@@ -267,7 +268,7 @@ func TestAServerThatCannotStartIsFailedWithTheEndOfItsLog(t *testing.T) {
 func TestAFailedServerIsRetriedWherePolicySaysAlways(t *testing.T) {
 	s, _ := newTest(t, quick())
 	spec := specOf(t, "one", "crash")
-	spec.RetryFailed = true
+	spec.Restart = Always
 	if err := s.Define(spec); err != nil {
 		t.Fatal(err)
 	}
@@ -414,7 +415,7 @@ func TestOutOfMemoryIsTold(t *testing.T) {
 	_ = s.Begin("one")
 	st := eventually(t, s, "one", func(st Status) bool { return st.Exit != nil })
 	if !st.Exit.OutOfMemory {
-		_ = s.ReadLog(t.Context(), "one", 30, false, func(b []byte) error { t.Logf("%s", b); return nil })
+		_ = s.ReadLog(t.Context(), "one", 3000, false, func(b []byte) error { t.Logf("%s", b); return nil })
 		t.Errorf("exit %+v of a server that ate more than its limit; message %q", st.Exit, st.Message)
 	}
 }

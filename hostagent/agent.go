@@ -1,0 +1,231 @@
+// Package hostagent wires the agent of one machine: it keeps the machine's
+// servers as the domain wants them, with or without a controller, and tells
+// the domain how they are. It owns the loop between what is wanted and what
+// there is. It must not know how a controller decides, nor what a server does.
+//
+// What it rests on: controllerlink brings snapshots and orders, localstate
+// keeps them, plan says what to do, supervisor does it, configrelay talks to
+// the servers.
+package hostagent
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/gatehouse-idp/gatehouse/hostagent/configrelay"
+	"github.com/gatehouse-idp/gatehouse/hostagent/controllerlink"
+	"github.com/gatehouse-idp/gatehouse/hostagent/localstate"
+	"github.com/gatehouse-idp/gatehouse/hostagent/supervisor"
+	"github.com/gatehouse-idp/gatehouse/internal/clock"
+	"github.com/gatehouse-idp/gatehouse/internal/problem"
+	"github.com/gatehouse-idp/gatehouse/internal/tasks"
+	"github.com/gatehouse-idp/gatehouse/proto/hostlink"
+	"github.com/gatehouse-idp/gatehouse/servergroups"
+)
+
+// Config is what an agent rests on.
+type Config struct {
+	// Dir holds everything of the host: agent.sock, agent/ and servers/.
+	Dir string
+	// Host is the host's name in the domain, and Operations what makes
+	// /host=<name> from the host's own file, in JSON.
+	Host       string
+	Operations []byte
+	// JoinToken is the text of the host's join token; "" where the host has a
+	// certificate already.
+	JoinToken string
+	// Controllers are the domain's, host:port.
+	Controllers []string
+	// Command runs a server: program and arguments.
+	Command []string
+	// Env is the environment that servers get, and in which expressions are
+	// resolved, name=value.
+	Env []string
+	// Properties are -D of the command line; they go before all others.
+	Properties map[string]string
+	// KeepServers leaves the servers running when the agent ends.
+	KeepServers bool
+	// StopTimeout is what a server has for its requests in flight when the
+	// agent ends; 0 means 10 s.
+	StopTimeout time.Duration
+	// Version is the program's, for people.
+	Version string
+	Clock   clock.Clock
+	// Rand gives numbers in [0,1) for back-offs.
+	Rand func() float64
+	Log  zerolog.Logger
+	// Timing is supervisor.DefaultTiming when zero.
+	Timing supervisor.Timing
+}
+
+// Agent is the agent of one machine.
+type Agent struct {
+	config     Config
+	host       string
+	boot       string // of this agent
+	machine    string // the boot of the machine
+	store      *localstate.Store
+	relay      *configrelay.Relay
+	supervisor *supervisor.Supervisor
+	link       *controllerlink.Link
+	wake       chan struct{}
+
+	mu       sync.Mutex
+	snapshot localstate.Snapshot
+	parsed   servergroups.HostSnapshot
+	servers  map[string]*server
+	local    string // the address controllers see us at
+}
+
+// New opens the host's state. Close it by running it.
+func New(c Config) (*Agent, error) {
+	if c.StopTimeout == 0 {
+		c.StopTimeout = defaultStopTimeout
+	}
+	token, addresses, err := domainOf(c)
+	if err != nil {
+		return nil, err
+	}
+	machine, err := supervisor.BootID()
+	if err != nil {
+		return nil, err
+	}
+	boot := make([]byte, 16)
+	if _, err := rand.Read(boot); err != nil {
+		return nil, err
+	}
+	if c.Dir, err = filepath.Abs(c.Dir); err != nil {
+		return nil, err
+	}
+	store, err := localstate.Open(c.Dir)
+	if err != nil {
+		return nil, err
+	}
+	a := &Agent{config: c, host: c.Host, boot: hex.EncodeToString(boot), machine: machine, store: store,
+		wake: make(chan struct{}, 1), servers: map[string]*server{}, local: localAddress(addresses)}
+	a.relay = configrelay.New(configrelay.Config{Socket: filepath.Join(c.Dir, "agent.sock"),
+		Observer: ear{a}, Keys: keys{a}, Signer: signer{a}, Clock: c.Clock, Log: c.Log})
+	a.supervisor = supervisor.New(supervisor.Config{Link: a.relay, Journal: journal{a}, Notify: a.noticed,
+		Clock: c.Clock, Log: c.Log, Timing: c.Timing})
+	if err := a.recall(); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	a.link = controllerlink.New(controllerlink.Config{Host: a.host, Installation: store.Installation(),
+		Addresses: addresses, Join: token, Identities: store, Handler: handler{a},
+		MustJoin: a.snapshot.Revision == 0, Clock: c.Clock, Rand: c.Rand, Log: c.Log})
+	return a, nil
+}
+
+// defaultStopTimeout is enough for a login in flight, and short enough for a
+// machine that is going down (systemd waits 90 s).
+const defaultStopTimeout = 10 * time.Second
+
+// Run keeps the host's servers until ctx ends, and then stops them, unless
+// KeepServers. It fails when the domain refuses a host that has nothing to
+// work from.
+func (a *Agent) Run(ctx context.Context) error {
+	defer func() { _ = a.store.Close() }()
+	socket, err := a.relay.Listen()
+	if err != nil {
+		return err
+	}
+	a.adopt()
+	// Stopped in reverse: the servers end while the domain can still see it.
+	return tasks.Run(ctx,
+		tasks.Task{Name: "config relay", Run: func(ctx context.Context) error { return a.relay.Run(ctx, socket) }},
+		tasks.Task{Name: "controller link", Run: a.link.Run},
+		tasks.Task{Name: "usage", Run: a.measure},
+		tasks.Task{Name: "servers", Run: a.keep},
+	)
+}
+
+// State is how the link to the domain stands.
+func (a *Agent) State() controllerlink.State { return a.link.State() }
+
+// Servers is the present status of every server of the host.
+func (a *Agent) Servers() []*hostlink.ServerStatus { return a.statuses().GetServers() }
+
+// recall takes up the last good snapshot.
+func (a *Agent) recall() error {
+	snapshot, found, warning, err := a.store.LastSnapshot()
+	if warning != nil {
+		a.config.Log.Warn().Err(warning).Msg("the newest snapshot is damaged")
+	}
+	if err != nil {
+		// Nothing to work from is not the end: a controller has it.
+		a.config.Log.Error().Err(err).Msg("no snapshot can be read")
+		return nil
+	}
+	if !found {
+		return nil
+	}
+	if err := a.accept(snapshot); err != nil {
+		a.config.Log.Error().Err(err).Msg("the last good snapshot cannot be used")
+	}
+	return nil
+}
+
+// adopt takes over what an earlier agent left: what runs, and what operators
+// had ordered.
+func (a *Agent) adopt() {
+	remembered, err := a.store.Servers()
+	if err != nil {
+		a.config.Log.Error().Err(err).Msg("a record of a server is damaged")
+	}
+	for _, r := range remembered {
+		a.mu.Lock()
+		v := a.server(r.Name)
+		if r.Boot == a.machine {
+			v.order = r.Order
+		}
+		spec := v.spec
+		if r.Process != nil {
+			v.settings = r.Process.Settings
+		}
+		a.mu.Unlock()
+		if r.Process == nil {
+			continue
+		}
+		a.relay.Restore(r.Name, r.TokenDigest, r.KeyDigest)
+		p := supervisor.Process{Server: r.Name, PID: r.Process.PID, StartTicks: r.Process.StartTicks,
+			Boot: r.Process.Boot, Executable: r.Process.Executable, Started: r.Process.Started}
+		if err := a.supervisor.Adopt(spec, p); err != nil {
+			a.config.Log.Info().Err(err).Str("server", r.Name).Msg("not adopted")
+			continue
+		}
+		a.config.Log.Info().Str("server", r.Name).Int("pid", p.PID).Msg("adopted")
+	}
+}
+
+// poke has the loop look again.
+func (a *Agent) poke() {
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}
+
+// stopAll stops every server of the host.
+func (a *Agent) stopAll() error {
+	var group sync.WaitGroup
+	var mu sync.Mutex
+	var errs []error
+	for _, s := range a.supervisor.Status() {
+		group.Go(func() {
+			if err := a.supervisor.Stop(context.Background(), s.Name, a.config.StopTimeout); err != nil && !problem.Is(err, problem.NotFound) {
+				mu.Lock()
+				errs = append(errs, err)
+				mu.Unlock()
+			}
+		})
+	}
+	group.Wait()
+	return errors.Join(errs...)
+}

@@ -1,0 +1,118 @@
+package hostagent
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"regexp"
+	"runtime/pprof"
+)
+
+// bundleLines is how much of each server's log a support bundle has.
+const bundleLines = 5000
+
+// sensitive names attributes whose values a bundle must not show. It is wider
+// than the descriptions of the model: a bundle leaves the house.
+var sensitive = regexp.MustCompile(`(?i)(password|secret|credential|token|private|keystore|(^|[-_.])(key|pin)$)`)
+
+// masked takes the place of a secret.
+const masked = "***"
+
+// mask gives a JSON value without its secrets.
+func mask(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for name, inner := range v {
+			if _, plain := inner.(string); plain && sensitive.MatchString(name) {
+				inner = masked
+			}
+			out[name] = mask(inner)
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i := range v {
+			out[i] = mask(v[i])
+		}
+		return out
+	}
+	return v
+}
+
+// bundle writes what support needs as a .tar.gz: the configuration with its
+// secrets masked, the state, the ends of the logs and the agent's goroutines.
+func (a *Agent) bundle(output func([]byte) error) error {
+	z := gzip.NewWriter(chunks(output))
+	t := tar.NewWriter(z)
+	add := func(name string, data []byte) error {
+		header := &tar.Header{Name: "gatehouse-" + a.host + "/" + name, Mode: 0o600, Size: int64(len(data)), ModTime: a.config.Clock.Now()}
+		if err := t.WriteHeader(header); err != nil {
+			return err
+		}
+		_, err := t.Write(data)
+		return err
+	}
+	a.mu.Lock()
+	snapshot := append([]byte(nil), a.snapshot.Content...)
+	configs := map[string][]byte{}
+	for name, v := range a.servers {
+		configs[name] = v.content
+	}
+	a.mu.Unlock()
+	var goroutines bytes.Buffer
+	err := errors.Join(
+		add("snapshot.json", maskJSON(snapshot)),
+		addJSON(add, "servers.json", a.statuses()),
+		addJSON(add, "link.json", a.link.State()),
+		addJSON(add, "facts.json", facts(a.config.Dir)),
+		pprof.Lookup("goroutine").WriteTo(&goroutines, 2),
+		add("goroutines.txt", goroutines.Bytes()),
+	)
+	for _, name := range sortedNames(configs) {
+		var log bytes.Buffer
+		err = errors.Join(err, add("servers/"+name+"/configuration.json", maskJSON(configs[name])))
+		_ = a.supervisor.ReadLog(context.Background(), name, bundleLines, false, func(b []byte) error {
+			log.Write(b)
+			return nil
+		}) // one that was never defined has no log
+		err = errors.Join(err, add("servers/"+name+"/server.log", log.Bytes()))
+	}
+	return errors.Join(err, t.Close(), z.Close())
+}
+
+func addJSON(add func(string, []byte) error, name string, v any) error {
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	return add(name, data)
+}
+
+func maskJSON(data []byte) []byte {
+	var v any
+	if json.Unmarshal(data, &v) != nil {
+		return nil
+	}
+	out, err := json.MarshalIndent(mask(v), "", "  ")
+	if err != nil {
+		return nil
+	}
+	return out
+}
+
+// chunks makes a writer of a function.
+type chunks func([]byte) error
+
+var _ io.Writer = chunks(nil)
+
+func (c chunks) Write(p []byte) (int, error) {
+	if err := c(append([]byte(nil), p...)); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}

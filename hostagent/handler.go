@@ -1,0 +1,91 @@
+package hostagent
+
+import (
+	"context"
+	"net"
+
+	"github.com/gatehouse-idp/gatehouse/hostagent/controllerlink"
+	"github.com/gatehouse-idp/gatehouse/hostagent/localstate"
+	relaypb "github.com/gatehouse-idp/gatehouse/proto/configrelay"
+	"github.com/gatehouse-idp/gatehouse/proto/hostlink"
+)
+
+// protocol is the version of proto/hostlink that this agent speaks.
+const protocol = 1
+
+// handler is what a controller talks to: controllerlink.Handler.
+type handler struct{ a *Agent }
+
+func (h handler) Hello() *hostlink.Hello {
+	a := h.a
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return &hostlink.Hello{
+		Host: a.host, Installation: a.store.Installation(), Boot: a.boot, Protocol: protocol, Version: a.config.Version,
+		HostOperations: a.config.Operations, Revision: a.snapshot.Revision, Checksum: a.snapshot.Checksum,
+		Address: a.local, Facts: facts(a.config.Dir),
+	}
+}
+
+// Snapshot takes a new snapshot. It is on the disk before it counts: what the
+// host acknowledged, it boots from.
+func (h handler) Snapshot(s *hostlink.Snapshot) *hostlink.Acknowledge {
+	a := h.a
+	ack := &hostlink.Acknowledge{Revision: s.GetRevision(), Checksum: s.GetChecksum()}
+	next := localstate.Snapshot{Revision: s.GetRevision(), Checksum: s.GetChecksum(), Content: s.GetContent()}
+	err := a.check(next)
+	if err == nil {
+		err = a.store.SaveSnapshot(next)
+	}
+	if err == nil {
+		err = a.accept(next)
+	}
+	if err != nil {
+		a.config.Log.Error().Err(err).Uint64("revision", s.GetRevision()).Msg("refused a snapshot")
+		ack.Problem = err.Error()
+		return ack
+	}
+	a.config.Log.Info().Uint64("revision", s.GetRevision()).Msg("took a snapshot")
+	a.poke()
+	a.changed()
+	return ack
+}
+
+func (h handler) Directory(d *hostlink.Directory) {
+	out := &relaypb.Directory{Version: d.GetVersion()}
+	for _, s := range d.GetServers() {
+		out.Servers = append(out.Servers, &relaypb.DirectoryServer{
+			Host: s.GetHost(), Name: s.GetName(), Group: s.GetGroup(), Profile: s.GetProfile(), Site: s.GetSite(),
+			Node: s.GetNode(), Address: s.GetAddress(), Ports: s.GetPorts(), State: s.GetState(), Healthy: s.GetHealthy(),
+		})
+	}
+	h.a.relay.Publish(out)
+}
+
+func (h handler) Statuses() *hostlink.ServerStatuses { return h.a.statuses() }
+
+func (h handler) Linked(s controllerlink.State) {
+	if s.Connected {
+		return
+	}
+	h.a.config.Log.Debug().Str("link", s.String()).Msg("working without a controller")
+}
+
+func (h handler) Order(ctx context.Context, o *hostlink.Order, output func([]byte) error) ([]byte, error) {
+	return h.a.order(ctx, o, output)
+}
+
+// localAddress is the address of this machine on the way to a controller: no
+// packet is sent.
+func localAddress(controllers []string) string {
+	for _, c := range controllers {
+		conn, err := net.Dial("udp", c)
+		if err != nil {
+			continue
+		}
+		address := conn.LocalAddr().(*net.UDPAddr).IP.String()
+		_ = conn.Close()
+		return address
+	}
+	return "127.0.0.1"
+}

@@ -1,0 +1,183 @@
+package hostagent
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"time"
+
+	"github.com/gatehouse-idp/gatehouse/hostagent/localstate"
+	"github.com/gatehouse-idp/gatehouse/hostagent/plan"
+	"github.com/gatehouse-idp/gatehouse/hostagent/supervisor"
+	relaypb "github.com/gatehouse-idp/gatehouse/proto/configrelay"
+	"github.com/gatehouse-idp/gatehouse/proto/hostlink"
+	"github.com/gatehouse-idp/gatehouse/servergroups"
+)
+
+// server is what the agent knows of one server; Agent.mu guards it.
+type server struct {
+	name string
+	// wanted is the newest configuration that could be resolved; content its
+	// JSON and digest its hash without the revision.
+	wanted  servergroups.ServerConfig
+	content []byte
+	digest  string
+	// problem is why the newest configuration cannot be used.
+	problem string
+	inHost  bool // the newest snapshot has it
+	spec    supervisor.Spec
+	// process is the digest of spec; defined and given are what supervisor and
+	// relay have. start is the digest of what only a new process takes up, and
+	// settings that of the running process.
+	process, defined, given string
+	start, settings         string
+	order                   string
+
+	status supervisor.Status
+	report *relaypb.Status
+	// applied is the digest the server runs, sent that which it was sent with
+	// which revision.
+	applied     string
+	sent        map[uint64]string
+	required    string
+	refused     string // the server's own problem with its configuration
+	usage       *hostlink.ServerUsage
+	connections uint32
+}
+
+// server gives the entry of a name, made where needed; a.mu is held.
+func (a *Agent) server(name string) *server {
+	v := a.servers[name]
+	if v == nil {
+		v = &server{name: name, sent: map[uint64]string{}}
+		v.spec = supervisor.Spec{Name: name, Dir: a.serverDir(name), Command: a.config.Command, AutoStart: true}
+		a.servers[name] = v
+	}
+	return v
+}
+
+// digest is a short name of any value's content.
+func digest(v any) string {
+	data, err := json.Marshal(v)
+	if err != nil { // cannot be: plain values
+		return ""
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:16])
+}
+
+// wantedOf and presentOf are what plan needs to know; a.mu is held.
+func (v *server) wantedOf() plan.Wanted {
+	return plan.Wanted{Name: v.name, AutoStart: v.wanted.AutoStart, Order: v.order,
+		Content: v.digest, Process: v.process, Problem: v.problem}
+}
+
+func (v *server) presentOf(state supervisor.State) plan.Present {
+	return plan.Present{Name: v.name, State: state, Content: v.given, Process: v.defined}
+}
+
+// noticed takes in a change of a process; called by the supervisor.
+func (a *Agent) noticed(s supervisor.Status) {
+	a.mu.Lock()
+	v := a.server(s.Name)
+	if s.PID != v.status.PID { // another process: what the last one said is void
+		v.report, v.applied, v.required, v.refused, v.usage = nil, "", "", "", nil
+	}
+	v.status = s
+	a.mu.Unlock()
+	a.changed()
+	a.poke()
+}
+
+// changed has the domain hear of it soon.
+func (a *Agent) changed() {
+	if a.link != nil {
+		a.link.Changed()
+	}
+}
+
+// setOrder remembers what an operator wants of a server.
+func (a *Agent) setOrder(name, order string) error {
+	err := a.store.UpdateServer(name, func(r *localstate.Server) { r.Order, r.Boot = order, a.machine })
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	a.server(name).order = order
+	a.mu.Unlock()
+	return nil
+}
+
+// statuses is the host's whole list.
+func (a *Agent) statuses() *hostlink.ServerStatuses {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	list := &hostlink.ServerStatuses{}
+	for _, name := range sortedNames(a.servers) {
+		if v := a.servers[name]; v.inHost || v.status.State.Running() {
+			list.Servers = append(list.Servers, v.tell(a))
+		}
+	}
+	return list
+}
+
+// tell is one server as the domain sees it; a.mu is held.
+func (v *server) tell(a *Agent) *hostlink.ServerStatus {
+	s := &hostlink.ServerStatus{
+		Name: v.name, Group: v.wanted.Group, Profile: v.wanted.Profile, Site: v.wanted.Site,
+		State: string(v.status.State), Pid: uint32(v.status.PID), Restarts: uint32(v.status.Restarts),
+		Message: v.status.Message, Usage: v.usage, Ports: v.ports(), Address: v.address(a.local),
+	}
+	if s.State == "" {
+		s.State = string(supervisor.Disabled)
+	}
+	if !v.status.Since.IsZero() {
+		s.SinceUnixMs = v.status.Since.UnixMilli()
+	}
+	if v.report != nil {
+		s.Node, s.Revision = v.report.GetNode(), v.report.GetRevision()
+		s.Healthy = v.status.State == supervisor.Started && v.report.GetHealthy()
+	}
+	if v.applied == v.digest && v.digest != "" {
+		// What it runs is what this revision wants, whichever brought it.
+		s.Revision = max(s.Revision, a.snapshot.Revision)
+	}
+	if v.status.State.Running() {
+		s.Required = v.required
+		if v.settings != v.start {
+			s.Required = "restart-required"
+		}
+	}
+	for _, why := range []string{v.problem, v.refused} {
+		if why != "" {
+			s.Message = why
+		}
+	}
+	return s
+}
+
+func (v *server) ports() map[string]uint32 {
+	ports := map[string]uint32{}
+	for name, b := range v.wanted.Bindings {
+		ports[name] = uint32(b.Port)
+	}
+	for name, port := range v.report.GetPorts() {
+		ports[name] = port
+	}
+	return ports
+}
+
+// address is where others reach the server: where its http listens, unless
+// that is everywhere.
+func (v *server) address(host string) string {
+	for _, name := range []string{"http", "https"} {
+		if b, ok := v.wanted.Bindings[name]; ok && b.Address != "" && !unspecified(b.Address) {
+			return b.Address
+		}
+	}
+	return host
+}
+
+// measureEvery is how often usage is read from /proc: cheap, and often enough
+// for graphs.
+const measureEvery = 10 * time.Second
