@@ -55,6 +55,11 @@ func (i *Interface) ServeLocal(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
+	return i.ServeOn(ctx, l)
+}
+
+// ServeOn is ServeLocal on a socket that ListenLocal made.
+func (i *Interface) ServeOn(ctx context.Context, l net.Listener) error {
 	return i.serve(ctx, l, access.PeerCredentials())
 }
 
