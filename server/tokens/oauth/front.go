@@ -3,8 +3,6 @@ package oauth
 import (
 	"context"
 	"net/http"
-	"net/url"
-	"slices"
 
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/server/model"
@@ -71,34 +69,8 @@ func (f Front) User(ctx context.Context, realm *model.Realm, id string) (u *mode
 	return u, err
 }
 
-// Origins are the web origins of a client: "+" stands for the origins of its
-// redirect URIs.
-func Origins(client *model.Client) []string {
-	var origins []string
-	add := func(o string) {
-		if o != "" && !slices.Contains(origins, o) {
-			origins = append(origins, o)
-		}
-	}
-	for _, o := range client.WebOrigins {
-		if o != "+" {
-			add(o)
-			continue
-		}
-		for _, r := range client.RedirectURIs {
-			add(originOf(r))
-		}
-		add(originOf(client.RootURL))
-	}
-	return origins
-}
+// Base is the site's address for the redirect URIs and origins of clients.
+func (v Visit) Base() model.AuthBase { return model.AuthBase(v.Site.Root()) }
 
-// originOf is scheme, host and port of an address, "" for anything but http
-// and https.
-func originOf(address string) string {
-	u, err := url.Parse(address)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return ""
-	}
-	return u.Scheme + "://" + u.Host
-}
+// Origins are the web origins of a client whose pages may read answers.
+func (v Visit) Origins(client *model.Client) []string { return client.AllowedOrigins(v.Base()) }

@@ -97,7 +97,7 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	response, decision, err := e.serve(w, r, req)
 	e.publish(r.Context(), req, decision, err)
 	if req.Client != nil {
-		cors.Allow(w, r, oauth.Origins(req.Client))
+		cors.Allow(w, r, req.Origins(req.Client))
 	} else {
 		cors.AllowAny(w, r) // nothing but an error, which a page may read
 	}
@@ -144,7 +144,7 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request, req *Request) (
 		return nil, d, err
 	}
 	s := &d.Subject
-	s.Site, s.Realm, s.Client, s.Origins = req.Site, req.Realm, req.Client, oauth.Origins(req.Client)
+	s.Site, s.Realm, s.Client, s.Origins = req.Site, req.Realm, req.Client, req.Origins(req.Client)
 	response, err := e.Issuer.Issue(r.Context(), d.Subject, d.Options)
 	if unknown, ok := errors.AsType[tokens.UnknownScope](err); ok {
 		err = oauth.Refuse(oauth.InvalidScope, "Invalid scopes: "+unknown.Name)
