@@ -1,9 +1,14 @@
 package servergroups
 
 import (
+	"bytes"
+	"encoding/json"
 	"maps"
 	"strconv"
 	"strings"
+
+	"github.com/gatehouse-idp/gatehouse/internal/problem"
+	"github.com/gatehouse-idp/gatehouse/profiles"
 )
 
 // ServerConfig is what a server boots from: every expression resolved, every
@@ -32,6 +37,42 @@ type ServerConfig struct {
 	// side by side, children by name below their type:
 	// {"identity":{"web-context":"auth","spi":{"dblock":{"provider":{"jpa":{"enabled":true}}}}}}
 	Subsystems map[string]any `json:"subsystems"`
+}
+
+// UnmarshalJSON reads a configuration with its numbers exact.
+func (c *ServerConfig) UnmarshalJSON(data []byte) error {
+	type plain ServerConfig // without this method
+	var p plain
+	if err := exactJSON(data, &p); err != nil {
+		return problem.Invalid.Errorf("cannot read a server's configuration: %w", err)
+	}
+	for _, m := range []*map[string]any{&p.Realms, &p.Subsystems} {
+		if err := normalize(m); err != nil {
+			return err
+		}
+	}
+	*c = ServerConfig(p)
+	return nil
+}
+
+// exactJSON reads JSON with numbers as they are written.
+func exactJSON(data []byte, out any) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	return d.Decode(out)
+}
+
+// normalize brings the values of a map to those of a tree.
+func normalize(m *map[string]any) error {
+	if *m == nil {
+		return nil
+	}
+	v, err := profiles.Normalize(*m)
+	if err != nil {
+		return err
+	}
+	*m = v.(map[string]any)
+	return nil
 }
 
 // Process is how a server's process is run.
@@ -102,8 +143,6 @@ func (c ServerConfig) Int(def int64, path ...string) int64 {
 	switch v := v.(type) {
 	case int64:
 		return v
-	case float64: // read back from JSON
-		return int64(v)
 	case string:
 		if n, err := strconv.ParseInt(v, 10, 64); err == nil {
 			return n

@@ -18,11 +18,12 @@ type HostSnapshot struct {
 	Host             string            `json:"host"`
 	Site             string            `json:"site"` // may be an expression
 	Revision         uint64            `json:"revision"`
-	SystemProperties map[string]string `json:"system-properties"` // of the domain and the host
+	DomainProperties map[string]string `json:"domain-properties"` // system properties of the domain
+	HostProperties   map[string]string `json:"host-properties"`   // system properties of the host
 	Interfaces       map[string]any    `json:"interfaces"`        // of the domain and the host
 	Paths            map[string]any    `json:"paths,omitempty"`
 	Processes        map[string]any    `json:"processes,omitempty"` // the host's, by name
-	Realms           map[string]any    `json:"realms,omitempty"`    // security realms of the domain and the host
+	Realms           map[string]any    `json:"realms,omitempty"`    // the security realms that a profile names
 	// Profiles have the subsystems by profile; Sockets the bindings by
 	// socket-binding group; includes are already followed.
 	Profiles map[string]map[string]any `json:"profiles"`
@@ -53,21 +54,21 @@ func Snapshot(t profiles.Tree, host string, revision uint64) (HostSnapshot, erro
 	site, _ := t.Value(at, "site").(string)
 	s := HostSnapshot{
 		Host: host, Site: site, Revision: revision,
-		SystemProperties: properties(t, nil),
+		DomainProperties: properties(t, nil),
+		HostProperties:   properties(t, at),
 		Interfaces:       overlay(t, at, "interface"),
 		Paths:            overlay(t, at, "path"),
 		Processes:        children(t, at, "process"),
-		Realms:           realms(t, at),
 		Profiles:         map[string]map[string]any{},
 		Sockets:          map[string]map[string]any{},
 		Groups:           map[string]map[string]any{},
 	}
-	maps.Copy(s.SystemProperties, properties(t, at))
 	for _, name := range t.Names(at, "server-config") {
 		if err := s.add(t, at.Child("server-config", name)); err != nil {
 			return HostSnapshot{}, problem.Invalid.Errorf("cannot make a snapshot of host %q: %w", host, err)
 		}
 	}
+	s.Realms = s.usedRealms(realms(t, at))
 	return s, nil
 }
 
@@ -156,6 +157,43 @@ func realms(t profiles.Tree, host profiles.Address) map[string]any {
 	return out
 }
 
+// usedRealms are those that some profile of the snapshot names. Where a name is
+// an expression, it may be any.
+func (s *HostSnapshot) usedRealms(all map[string]any) map[string]any {
+	used := map[string]bool{}
+	for _, subsystems := range s.Profiles {
+		collect(subsystems, "security-realm", used)
+	}
+	out := map[string]any{}
+	for name, realm := range all {
+		if used[name] || used[anyRealm] {
+			out[name] = realm
+		}
+	}
+	return out
+}
+
+const anyRealm = "*"
+
+// collect finds the strings that stand below a key anywhere in nested maps.
+func collect(v any, key string, found map[string]bool) {
+	m, ok := v.(map[string]any)
+	if !ok {
+		return
+	}
+	for k, e := range m {
+		name, isText := e.(string)
+		switch {
+		case k == key && isText && profiles.IsExpression(name):
+			found[anyRealm] = true
+		case k == key && isText:
+			found[name] = true
+		default:
+			collect(e, key, found)
+		}
+	}
+}
+
 // properties are the system properties below an address.
 func properties(t profiles.Tree, at profiles.Address) map[string]string {
 	out := map[string]string{}
@@ -176,6 +214,35 @@ func (s HostSnapshot) Checksum() string {
 	}
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:])
+}
+
+// UnmarshalJSON reads a snapshot with its numbers exact.
+func (s *HostSnapshot) UnmarshalJSON(data []byte) error {
+	type plain HostSnapshot // without this method
+	var p plain
+	if err := exactJSON(data, &p); err != nil {
+		return problem.Invalid.Errorf("cannot read a snapshot: %w", err)
+	}
+	for _, m := range []*map[string]any{&p.Interfaces, &p.Paths, &p.Processes, &p.Realms} {
+		if err := normalize(m); err != nil {
+			return err
+		}
+	}
+	for _, named := range []map[string]map[string]any{p.Profiles, p.Sockets, p.Groups} {
+		for name, m := range named {
+			if err := normalize(&m); err != nil {
+				return err
+			}
+			named[name] = m
+		}
+	}
+	for i := range p.Servers {
+		if err := normalize(&p.Servers[i].Settings); err != nil {
+			return err
+		}
+	}
+	*s = HostSnapshot(p)
+	return nil
 }
 
 // Server finds a server by name.
