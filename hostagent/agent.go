@@ -34,14 +34,12 @@ import (
 type Config struct {
 	// Dir holds everything of the host: agent.sock, agent/ and servers/.
 	Dir string
-	// Host is the host's name in the domain, and Operations what makes
-	// /host=<name> from the host's own file, in JSON.
-	Host       string
-	Operations []byte
+	// HostFile is the host's own file: its name, its servers, its controllers.
+	HostFile servergroups.HostFile
 	// JoinToken is the text of the host's join token; "" where the host has a
-	// certificate already.
+	// certificate already, or the host file has the secret.
 	JoinToken string
-	// Controllers are the domain's, host:port.
+	// Controllers, host:port, go before those of the host file.
 	Controllers []string
 	// Command runs a server: program and arguments.
 	Command []string
@@ -76,6 +74,8 @@ type Agent struct {
 	supervisor *supervisor.Supervisor
 	link       *controllerlink.Link
 	wake       chan struct{}
+	operations []byte // what makes this host in the domain
+	lookup     servergroups.Lookup
 
 	mu       sync.Mutex
 	snapshot localstate.Snapshot
@@ -89,7 +89,15 @@ func New(c Config) (*Agent, error) {
 	if c.StopTimeout == 0 {
 		c.StopTimeout = defaultStopTimeout
 	}
+	var err error
+	if c.Dir, err = filepath.Abs(c.Dir); err != nil {
+		return nil, err
+	}
 	token, addresses, err := domainOf(c)
+	if err != nil {
+		return nil, err
+	}
+	described, err := operations(c.HostFile)
 	if err != nil {
 		return nil, err
 	}
@@ -101,14 +109,11 @@ func New(c Config) (*Agent, error) {
 	if _, err := rand.Read(boot); err != nil {
 		return nil, err
 	}
-	if c.Dir, err = filepath.Abs(c.Dir); err != nil {
-		return nil, err
-	}
 	store, err := localstate.Open(c.Dir)
 	if err != nil {
 		return nil, err
 	}
-	a := &Agent{config: c, host: c.Host, boot: hex.EncodeToString(boot), machine: machine, store: store,
+	a := &Agent{config: c, host: c.HostFile.Name, operations: described, lookup: c.lookup(), boot: hex.EncodeToString(boot), machine: machine, store: store,
 		wake: make(chan struct{}, 1), servers: map[string]*server{}, local: localAddress(addresses)}
 	a.relay = configrelay.New(configrelay.Config{Socket: filepath.Join(c.Dir, "agent.sock"),
 		Observer: ear{a}, Keys: keys{a}, Signer: signer{a}, Clock: c.Clock, Log: c.Log})

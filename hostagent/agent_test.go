@@ -46,10 +46,18 @@ func configOf(h hostOf) hostagent.Config {
 		log = zerolog.New(os.Stderr).With().Timestamp().Logger()
 	}
 	return hostagent.Config{
-		Dir: h.Dir, Host: "host1", JoinToken: h.Token, Controllers: []string{h.Controller},
+		Dir: h.Dir, HostFile: hostFile(), JoinToken: h.Token, Controllers: []string{h.Controller},
 		Command: []string{"/proc/self/exe"}, Env: []string{"PATH=" + os.Getenv("PATH"), "GOTRACEBACK=none"},
 		KeepServers: h.Keep, StopTimeout: 2 * time.Second, Clock: clock.Real(), Rand: rand.Float64, Log: log,
 	}
+}
+
+func hostFile() servergroups.HostFile {
+	file, err := servergroups.ParseHostFile("host1.toml", []byte("name = \"host1\"\n"))
+	if err != nil {
+		panic(err)
+	}
+	return file
 }
 
 // beAgent is an agent as a process of its own.

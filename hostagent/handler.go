@@ -22,7 +22,7 @@ func (h handler) Hello() *hostlink.Hello {
 	defer a.mu.Unlock()
 	return &hostlink.Hello{
 		Host: a.host, Installation: a.store.Installation(), Boot: a.boot, Protocol: protocol, Version: a.config.Version,
-		HostOperations: a.config.Operations, Revision: a.snapshot.Revision, Checksum: a.snapshot.Checksum,
+		HostOperations: a.operations, Revision: a.snapshot.Revision, Checksum: a.snapshot.Checksum,
 		Address: a.local, Facts: facts(a.config.Dir),
 	}
 }

@@ -29,7 +29,7 @@ func (a *Agent) accept(s localstate.Snapshot) error {
 	configs := make(map[string]servergroups.ServerConfig, len(parsed.Servers))
 	problems := map[string]string{}
 	for _, spec := range parsed.Servers {
-		config, err := parsed.Resolve(spec.Name, a.lookup())
+		config, err := parsed.Resolve(spec.Name, a.lookup)
 		if err != nil {
 			problems[spec.Name] = err.Error()
 			continue

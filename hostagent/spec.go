@@ -36,7 +36,8 @@ func (a *Agent) specOf(c servergroups.ServerConfig) supervisor.Spec {
 	env = append(env, EnvRelay+"="+filepath.Join(a.config.Dir, "agent.sock"), EnvServer+"="+c.Name)
 	return supervisor.Spec{
 		Name: c.Name, Dir: a.serverDir(c.Name), Env: env, MemoryLimit: c.Process.MemoryLimit,
-		Command: append(slices.Clone(a.config.Command), c.Process.Arguments...),
+		// The name is for people who list the machine's processes.
+		Command: append(append(slices.Clone(a.config.Command), c.Name), c.Process.Arguments...),
 		Ports:   portsOf(c), AutoStart: c.AutoStart, Restart: supervisor.Policy(c.Restart), Live: a.liveness(c),
 	}
 }

@@ -30,6 +30,8 @@ type logfile struct {
 	// been cut off the beginning since the agent started.
 	mu  sync.RWMutex
 	cut int64
+	// rotating lets one rotation run at a time.
+	rotating sync.Mutex
 }
 
 // open gives the file to write to.
@@ -103,6 +105,10 @@ func (l *logfile) since(position int64, most int) ([]byte, int64, error) {
 // of the cut where the file system cannot cut by itself, and gives what lets
 // it go on.
 func (l *logfile) rotate(size int64, keep int, pause func() (resume func())) error {
+	if !l.rotating.TryLock() {
+		return nil // one is at work
+	}
+	defer l.rotating.Unlock()
 	info, err := os.Stat(l.path)
 	if err != nil || info.Size() <= size {
 		return nil

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestTailGivesTheLastLines(t *testing.T) {
@@ -38,7 +39,9 @@ func TestTailGivesTheLastLines(t *testing.T) {
 
 // Both ways of cutting keep every line of a server that writes meanwhile.
 func TestRotationLosesNoLineOfARunningServer(t *testing.T) {
-	s, _ := newTest(t, quick())
+	timing := quick()
+	timing.Rotate = time.Hour // only the test rotates
+	s, _ := newTest(t, timing)
 	spec := specOf(t, "one", "chatty")
 	begin(t, s, spec)
 	v, _ := s.find("one")

@@ -178,7 +178,7 @@ func (v *server) stop(timeout time.Duration) error {
 // still is the same process.
 func (v *server) command(kind string, timeout time.Duration, then func(error)) {
 	h, name, link := v.process, v.spec.Name, v.config.Link
-	v.working = true
+	v.working, v.said = true, ""
 	go func() {
 		err := link.Command(context.Background(), name, kind, timeout)
 		v.post(func() {
@@ -247,7 +247,10 @@ func (s *Supervisor) directed(ctx context.Context, name string, first Event, kin
 	go func() { crashed <- s.order(ctx, name, kind, func(*server) error { return nil }, gone) }()
 	select {
 	case err := <-answer:
-		return err
+		if err != nil || kind != "reload" {
+			return err
+		}
+		return s.order(ctx, name, kind, func(*server) error { return nil }, reloaded)
 	case err := <-crashed:
 		if err != nil {
 			return err
@@ -256,12 +259,24 @@ func (s *Supervisor) directed(ctx context.Context, name string, first Event, kin
 	}
 }
 
+// reloaded is where a reload arrives.
+func reloaded(s Status) (bool, error) {
+	if s.State == Reloading {
+		return false, nil
+	}
+	return started(s)
+}
+
 // settle takes the server's answer to a command.
 func (v *server) settle(kind string, then Event, err error) {
 	switch {
 	case v.status.State == Stopping: // overtaken
+	case err == nil && kind == "reload" && v.said != "ready":
+		// The answer says that it begins; "ready" will say that it is done.
 	case err == nil:
 		_ = v.step(then, "")
+	case kind == "suspend" && v.said == "suspended":
+		_ = v.step(Quiet, err.Error()) // in time or not, it is quiet
 	case v.status.State == Reloading || v.status.State == Suspending:
 		_ = v.step(Refused, "could not "+kind+": "+err.Error())
 	}

@@ -39,6 +39,7 @@ type server struct {
 	// working is a command the server has been given and has not answered;
 	// its own reports of state mean nothing until then.
 	working  bool
+	said     string // the last state it reported meanwhile
 	reported bool   // the process has introduced itself
 	why      string // why we ended the process, where we did
 	misses   int    // liveness tries in a row without answer
@@ -289,7 +290,7 @@ func (v *server) hear(r Report) {
 	v.status.Healthy = r.Healthy
 	switch {
 	case v.working: // its answer to the command decides
-		v.status.Message = r.Message
+		v.said, v.status.Message = r.State, r.Message
 	case r.State == "ready":
 		_ = v.step(Ready, r.Message)
 	case r.State == "suspended":
