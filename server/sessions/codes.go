@@ -108,3 +108,24 @@ func (s *Service) replayed(ctx context.Context, realm *model.Realm, client, id s
 func (s *Service) Once(ctx context.Context, realm *model.Realm, kind, id string, until time.Time) error {
 	return s.store.Sessions().SingleUse.Put(ctx, realm.ID, kind+"."+id, []byte("1"), until.Unix())
 }
+
+func revokedKey(token string) string { return "revoked." + token }
+
+// RevokeToken makes an access token, given by "jti", worthless until it expires
+// by itself.
+func (s *Service) RevokeToken(ctx context.Context, realm *model.Realm, token string, until time.Time) error {
+	err := s.store.Sessions().SingleUse.Put(ctx, realm.ID, revokedKey(token), []byte("1"), until.Unix())
+	if problem.Is(err, problem.Conflict) {
+		return nil
+	}
+	return err
+}
+
+// Revoked reports whether RevokeToken was called for a token.
+func (s *Service) Revoked(ctx context.Context, realm *model.Realm, token string) (bool, error) {
+	_, err := s.store.Sessions().SingleUse.Peek(ctx, realm.ID, revokedKey(token))
+	if problem.Is(err, problem.NotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}

@@ -68,7 +68,7 @@ func (s *Service) GoOffline(ctx context.Context, realm *model.Realm, client *mod
 				u.Clients = map[string]*model.ClientSession{}
 			}
 			if before := u.Clients[client.ID]; before != nil {
-				c.Notes = notes(before.Notes, c.Notes)
+				c.Notes, c.Started = notes(before.Notes, c.Notes), before.Started
 			}
 			u.Clients[client.ID] = c
 			s.use(realm, u, c)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -24,6 +25,7 @@ const cookieAlgorithm = "HS512"
 const (
 	identityType = "Serialized-ID"
 	restartType  = "KC_RESTART"
+	confirmType  = "LOGOUT_CONFIRM"
 )
 
 // identity is the content of KEYCLOAK_IDENTITY.
@@ -150,6 +152,29 @@ func (s *Service) Restart(ctx context.Context, w http.ResponseWriter, r *http.Re
 		t.Protocol, t.RedirectURI, t.Action = rec.Protocol, rec.RedirectURI, rec.Action
 		maps.Copy(t.ClientNotes, rec.Notes)
 	})
+}
+
+// confirmation is the content of a logout page's session code.
+type confirmation struct {
+	Expires int64  `json:"exp"`
+	Type    string `json:"typ"`
+	Session string `json:"sid"`
+}
+
+// confirmLife is how long a person may look at the question whether to log out.
+const confirmLife = 5 * time.Minute
+
+// LogoutCode is what the form of a logout page carries so that no other site
+// can send it.
+func (s *Service) LogoutCode(ctx context.Context, realm *model.Realm, session string) (string, error) {
+	return s.sign(ctx, realm, confirmation{s.clock.Now().Add(confirmLife).Unix(), confirmType, session})
+}
+
+// ConfirmsLogout reports whether a form of the logout page of this session
+// brought the code.
+func (s *Service) ConfirmsLogout(ctx context.Context, realm *model.Realm, session, code string) bool {
+	var c confirmation
+	return s.open(ctx, realm, code, &c) == nil && c.Type == confirmType && c.Session == session && c.Expires > s.clock.Now().Unix()
 }
 
 func (s *Service) sign(ctx context.Context, realm *model.Realm, content any) (string, error) {

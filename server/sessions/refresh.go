@@ -18,6 +18,7 @@ type Refresh struct {
 	Chain   string // "reuse_id" of tokens that rotate: the same for all that follow one login
 	Token   string // "jti" of the token that is used
 	Next    string // "jti" of the token that will replace it
+	Issued  int64  // "iat" of the token
 }
 
 // Refresh uses a refresh token: the live sessions that it stands for, with
@@ -31,6 +32,9 @@ func (s *Service) Refresh(ctx context.Context, realm *model.Realm, client *model
 	u, c, err := s.Both(ctx, realm, client, use.Session, use.Offline)
 	if err != nil {
 		return nil, nil, err
+	}
+	if use.Issued < c.Started {
+		return nil, nil, ended(use.Session) // of an earlier session of the client, which was revoked
 	}
 	if !realm.RevokeRefreshToken {
 		return u, c, s.touch(ctx, realm, client, u, c)

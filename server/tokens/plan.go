@@ -52,8 +52,8 @@ const maxPlans = 10000
 
 // plan gives the compiled plan for a request, from the cache while the nouns
 // behind it have not changed.
-func (i *Issuer) plan(ctx context.Context, tx storage.Tx, realm *model.Realm, client *model.Client, scope string) (*plan, error) {
-	scopes, err := scopesFor(ctx, tx, realm, client, scope)
+func (i *Issuer) plan(ctx context.Context, tx storage.Tx, realm *model.Realm, client *model.Client, scope string, settled bool) (*plan, error) {
+	scopes, err := scopesFor(ctx, tx, realm, client, scope, settled)
 	if err != nil {
 		return nil, err
 	}
@@ -106,8 +106,9 @@ func same[T any, N interface {
 }
 
 // scopesFor are the client's default scopes and those optional ones that are
-// asked for. A scope that the client does not have is UnknownScope.
-func scopesFor(ctx context.Context, tx storage.Tx, realm *model.Realm, client *model.Client, scope string) ([]*model.ClientScope, error) {
+// asked for. A scope that the client does not have is UnknownScope, unless it is
+// settled.
+func scopesFor(ctx context.Context, tx storage.Tx, realm *model.Realm, client *model.Client, scope string, settled bool) ([]*model.ClientScope, error) {
 	var scopes []*model.ClientScope
 	add := func(name string) error {
 		s, err := tx.ClientScopes.ByName(ctx, realm.ID, "", name)
@@ -131,7 +132,7 @@ func scopesFor(ctx context.Context, tx storage.Tx, realm *model.Realm, client *m
 			if err := add(name); err != nil {
 				return nil, err
 			}
-		case name == OpenID:
+		case name == OpenID || settled:
 		case name == OfflineAccess && client.OptionalClientScopes == nil: // realms from before client scopes
 		default:
 			return nil, UnknownScope{name}

@@ -54,6 +54,9 @@ type Subject struct {
 	User   *model.User
 	Scope  string // the "scope" of the request; default scopes come by themselves
 	Nonce  string // of the authorization request
+	// Settled says that the scope was granted before, to a token that came back:
+	// what the client has lost since is left out and is no error.
+	Settled bool
 
 	// Session and ClientSession are nil or not stored when Transient: tokens then
 	// carry no "sid" and are good without a session.
@@ -90,7 +93,7 @@ func (i *Issuer) resolve(ctx context.Context, s Subject) (*subject, *granted, er
 	}
 	var g *granted
 	err := i.store.View(ctx, func(tx storage.Tx) error {
-		p, err := i.plan(ctx, tx, s.Realm, s.Client, s.Scope)
+		p, err := i.plan(ctx, tx, s.Realm, s.Client, s.Scope, s.Settled)
 		if err != nil {
 			return err
 		}
@@ -109,7 +112,7 @@ func (i *Issuer) resolve(ctx context.Context, s Subject) (*subject, *granted, er
 // names the first that the client does not have.
 func (i *Issuer) Scope(ctx context.Context, realm *model.Realm, client *model.Client, scope string) error {
 	return i.store.View(ctx, func(tx storage.Tx) error {
-		_, err := scopesFor(ctx, tx, realm, client, scope)
+		_, err := scopesFor(ctx, tx, realm, client, scope, false)
 		return err
 	})
 }

@@ -40,7 +40,7 @@ func (g refreshGrant) Decide(ctx context.Context, r *Request) (d Decision, err e
 	if err != nil {
 		return d, err
 	}
-	use := sessions.Refresh{Session: token.Session, Offline: token.Type == tokens.TypeOffline, Chain: token.Chain, Token: token.ID, Next: uuid.NewString()}
+	use := sessions.Refresh{Session: token.Session, Offline: token.Type == tokens.TypeOffline, Chain: token.Chain, Token: token.ID, Next: uuid.NewString(), Issued: token.Issued}
 	if use.Chain == "" && r.Realm.RevokeRefreshToken { // issued before the realm began to rotate
 		use.Chain = token.ID
 	}
@@ -58,6 +58,7 @@ func (g refreshGrant) Decide(ctx context.Context, r *Request) (d Decision, err e
 	if d.Subject, err = subject(ctx, g.Front, r, online, client, scope, token.Nonce); err != nil {
 		return d, err
 	}
+	d.Subject.Settled = true
 	d.Options = tokens.Options{Refresh: usesRefreshTokens(r.Client), Offline: use.Offline, Chain: use.Chain, RefreshID: use.Next, RefreshScope: token.Scope}
 	return d, nil
 }
