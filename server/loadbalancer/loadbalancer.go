@@ -1,0 +1,224 @@
+// Package loadbalancer owns the reverse proxy in front of a site's servers: the
+// pool and its health, stickiness, retries, forwarded headers, and what a
+// person sees when no server is there. Two balancers need no coordination:
+// all they share is the cookie.
+//
+// It knows nothing of realms, sessions or tokens, and imports no identity room.
+package loadbalancer
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"github.com/gatehouse-idp/gatehouse/internal/clock"
+)
+
+// State is what the domain says of a backend.
+type State uint8
+
+// The states of a backend.
+const (
+	Ready    State = iota // takes requests
+	Draining              // finishes what it has; takes nothing new while another is ready
+	Dead                  // takes nothing
+)
+
+// Backend is one server to send requests to.
+type Backend struct {
+	Route  string   // what its cookies end with (cluster.NodeName, or a static host's instance-id)
+	URL    *url.URL // scheme and host; a path is put before each request's
+	Health *url.URL // answers 200 while ready; nil: only its failures are watched
+	State  State
+}
+
+// Config is what a Balancer is made from. Zero values take the defaults named.
+type Config struct {
+	Static  []Backend // always in the pool, beside those of Set
+	Cookies []string  // that carry a route; default DefaultCookies
+	// TrustedProxies may name the client in X-Forwarded-* and Forwarded; from
+	// anybody else these are removed.
+	TrustedProxies []netip.Prefix
+	BackendTLS     *tls.Config // to https backends
+
+	Plain   net.Listener  // HTTP/1.1; may be nil
+	TLS     net.Listener  // HTTP/1.1 and HTTP/2; may be nil
+	Keys    *KeyPair      // for TLS
+	Timeout time.Duration // until a backend's response begins; default 60 s
+
+	Clock     clock.Clock
+	Log       zerolog.Logger
+	AccessLog *zerolog.Logger       // nil: none
+	Metrics   prometheus.Registerer // nil: none
+}
+
+// DefaultCookies are those of the identity servers and of the servlet world.
+var DefaultCookies = [...]string{"AUTH_SESSION_ID", "AUTH_SESSION_ID_LEGACY", "KEYCLOAK_SESSION", "JSESSIONID"}
+
+// The limits of one attempt.
+const (
+	connectLimit = time.Second // a server of the site answers in milliseconds or not at all
+	bodyLimit    = 64 << 10    // request bodies up to this are kept for a retry; forms are far smaller
+	maxAttempts  = 3           // servers tried for one request
+	headerLimit  = 10 * time.Second
+	idleLimit    = 2 * time.Minute
+	drainLimit   = 10 * time.Second // for requests in flight when the balancer stops
+)
+
+// Balancer is the reverse proxy: an http.Handler, and a task that serves its
+// listeners and watches its backends.
+type Balancer struct {
+	cfg       Config
+	pool      *pool
+	proxy     *httputil.ReverseProxy
+	transport *http.Transport
+	metrics   *metrics
+}
+
+// New makes a Balancer.
+func New(cfg Config) *Balancer {
+	if len(cfg.Cookies) == 0 {
+		cfg.Cookies = DefaultCookies[:]
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = time.Minute
+	}
+	b := &Balancer{cfg: cfg, pool: newPool(cfg.Clock, cfg.Static), transport: &http.Transport{
+		DialContext:           (&net.Dialer{Timeout: connectLimit}).DialContext,
+		TLSClientConfig:       cfg.BackendTLS,
+		TLSHandshakeTimeout:   5 * connectLimit,
+		ResponseHeaderTimeout: cfg.Timeout,
+		MaxIdleConnsPerHost:   256,
+		IdleConnTimeout:       idleLimit / 2, // below the servers': they do not hang up on us
+		DisableCompression:    true,          // bytes pass as they are
+	}}
+	b.metrics = newMetrics(cfg.Metrics, b.pool)
+	b.proxy = &httputil.ReverseProxy{
+		Rewrite:       b.rewrite,
+		Transport:     &dispatcher{pool: b.pool, cookies: cfg.Cookies, next: b.transport, metrics: b.metrics, budget: newBudget(cfg.Clock), log: cfg.Log},
+		FlushInterval: -1, // each write at once: pages and event streams start early
+		ErrorLog:      log.New(proxyLog{cfg.Log}, "", 0),
+		ErrorHandler:  b.fail,
+	}
+	return b
+}
+
+// proxyLog receives the proxy's remarks on broken copies.
+type proxyLog struct{ log zerolog.Logger }
+
+func (l proxyLog) Write(line []byte) (int, error) {
+	l.log.Debug().Msg(string(line))
+	return len(line), nil
+}
+
+// Set replaces the backends that the domain names. One that stays keeps its
+// connections and its record of health.
+func (b *Balancer) Set(backends []Backend) { b.pool.set(backends) }
+
+// ServeHTTP sends one request to a server.
+func (b *Balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := b.cfg.Clock.Now()
+	trip := &trip{}
+	out := &recorder{ResponseWriter: w}
+	defer func() { b.account(r, trip, out, clock.Since(b.cfg.Clock, start)) }()
+	b.proxy.ServeHTTP(out, r.WithContext(context.WithValue(r.Context(), tripKey{}, trip)))
+}
+
+// Run serves the listeners and watches the backends until ctx ends; requests
+// in flight then get ten seconds.
+func (b *Balancer) Run(ctx context.Context) error {
+	defer b.transport.CloseIdleConnections()
+	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
+	watched := make(chan struct{})
+	go func() { defer close(watched); b.pool.watch(watching, b.transport) }()
+	defer func() { stop(); <-watched }()
+
+	srv := &http.Server{
+		Handler: b, ReadHeaderTimeout: headerLimit, IdleTimeout: idleLimit, ErrorLog: log.New(proxyLog{b.cfg.Log}, "", 0),
+	}
+	if b.cfg.TLS != nil { // before any listener is served: they share it
+		srv.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: b.cfg.Keys.Get, NextProtos: []string{"h2", "http/1.1"}}
+	}
+	ended := make(chan error, 2)
+	serving := 0
+	if b.cfg.Plain != nil {
+		serving++
+		go func() { ended <- srv.Serve(b.cfg.Plain) }()
+	}
+	if b.cfg.TLS != nil {
+		serving++
+		go func() { ended <- srv.ServeTLS(b.cfg.TLS, "", "") }()
+	}
+	var err error
+	select {
+	case err = <-ended:
+		serving--
+	case <-ctx.Done():
+	}
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainLimit)
+	defer cancel()
+	if srv.Shutdown(limit) != nil {
+		err = errors.Join(err, srv.Close())
+	}
+	for range serving {
+		if e := <-ended; !errors.Is(e, http.ErrServerClosed) {
+			err = errors.Join(err, e)
+		}
+	}
+	return err
+}
+
+// account writes the access log and the metrics of one request.
+func (b *Balancer) account(r *http.Request, t *trip, w *recorder, took time.Duration) {
+	status := w.status
+	if status == 0 && r.Context().Err() != nil {
+		status = statusGone
+	}
+	b.metrics.request(t.route, status, took)
+	if b.cfg.AccessLog == nil {
+		return
+	}
+	b.cfg.AccessLog.Info().Str("client", r.RemoteAddr).Str("method", r.Method).Str("host", r.Host).
+		Str("path", r.URL.Path). // not the query: it carries codes and tokens
+		Str("proto", r.Proto).Int("status", status).Int64("bytes", w.bytes).Dur("took", took).
+		Str("server", t.route).Int("attempts", t.attempts).Bool("sticky", t.sticky).Msg("request")
+}
+
+// statusGone stands for a client that hung up before the response began.
+const statusGone = 499
+
+// recorder notes what was answered.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+func (w *recorder) WriteHeader(status int) {
+	if w.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *recorder) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	n, err := w.ResponseWriter.Write(b)
+	w.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap lets http.ResponseController flush and hijack.
+func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }

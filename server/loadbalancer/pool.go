@@ -1,0 +1,273 @@
+package loadbalancer
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gatehouse-idp/gatehouse/internal/clock"
+)
+
+const (
+	// A backend that fails is left alone for firstEjection, doubled at each
+	// further failure up to lastEjection; about the time in which an agent
+	// has its server running again.
+	firstEjection = time.Second
+	lastEjection  = 30 * time.Second
+	// patience is how many failures in a row eject a backend that accepts
+	// connections; one that refuses them is ejected at once.
+	patience = 3
+	// slowStart is how long a backend that comes back is spared: its share
+	// grows from a tenth to the whole.
+	slowStart = 10 * time.Second
+	// Probes of Health: every probeEvery, up to probeLimit, down after
+	// probesDown failures in a row, up after one success.
+	probeEvery = time.Second
+	probeLimit = time.Second
+	probesDown = 2
+)
+
+// pool is the backends and their health.
+type pool struct {
+	clock  clock.Clock
+	static []Backend
+
+	mu      sync.Mutex
+	members []*member
+	turn    int           // where the search begins: equals take turns
+	changed chan struct{} // closed when the set changes
+}
+
+// member is one backend with its record; pool.mu guards it.
+type member struct {
+	Backend
+	active   int       // requests in flight
+	failures int       // in a row
+	ejected  time.Time // not used before
+	ejection time.Duration
+	since    time.Time // when it came (back): the start of its slow start; zero: long ago
+	sick     int       // failed probes in a row
+	down     bool      // by its probes
+}
+
+func newPool(c clock.Clock, static []Backend) *pool {
+	p := &pool{clock: c, static: static, changed: make(chan struct{})}
+	p.set(nil)
+	return p
+}
+
+func (p *pool) set(backends []Backend) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.clock.Now()
+	first := len(p.members) == 0 // nobody else is there to spare them
+	var next []*member
+	for _, b := range slices.Concat(p.static, backends) {
+		i := slices.IndexFunc(p.members, func(m *member) bool { return m.Route == b.Route && m.URL.String() == b.URL.String() })
+		if i < 0 {
+			m := &member{Backend: b}
+			if !first {
+				m.since = now
+			}
+			next = append(next, m)
+			continue
+		}
+		m := p.members[i]
+		if m.State != Ready && b.State == Ready { // restarted or resumed
+			m.failures, m.ejected, m.ejection, m.sick, m.down, m.since = 0, time.Time{}, 0, 0, false, now
+		}
+		m.Backend = b
+		next = append(next, m)
+	}
+	p.members = next
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+// pick chooses the backend for a request and counts it there: the one whose
+// route the request carries, otherwise the one with the fewest requests for
+// its share. Those in tried are left out. When none is well, one that is not
+// dead is tried all the same: our record may be wrong, an error page never
+// logs anybody in.
+func (p *pool) pick(routes []string, tried []*member) (m *member, sticky bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.clock.Now()
+	defer func() {
+		if m != nil {
+			m.active++
+		}
+	}()
+	for _, route := range routes {
+		for _, m := range p.members {
+			if m.Route == route && m.well(now) && !slices.Contains(tried, m) {
+				return m, true
+			}
+		}
+	}
+	m = p.least(now, tried, func(m *member) bool { return m.well(now) })
+	if m == nil {
+		m = p.least(now, tried, func(m *member) bool { return m.State != Dead })
+	}
+	return m, false
+}
+
+func (p *pool) least(now time.Time, tried []*member, ok func(*member) bool) (best *member) {
+	p.turn++
+	var lowest float64
+	for i := range p.members {
+		m := p.members[(p.turn+i)%len(p.members)]
+		if !ok(m) || slices.Contains(tried, m) {
+			continue
+		}
+		load := float64(m.active+1) / m.share(now)
+		if best == nil || load < lowest {
+			best, lowest = m, load
+		}
+	}
+	return best
+}
+
+func (m *member) well(now time.Time) bool {
+	return m.State == Ready && !m.down && !now.Before(m.ejected)
+}
+
+// share is the part of a full load that the member gets, 0.1 to 1.
+func (m *member) share(now time.Time) float64 {
+	if m.since.IsZero() {
+		return 1
+	}
+	return min(1, max(0.1, float64(now.Sub(m.since))/float64(slowStart)))
+}
+
+func (p *pool) release(m *member) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m.active--
+}
+
+func (p *pool) succeeded(m *member) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if m.failures > 0 && m.ejection > 0 {
+		m.since = p.clock.Now()
+	}
+	m.failures, m.ejection = 0, 0
+}
+
+// failed notes a failure and reports whether it ejects the member.
+func (p *pool) failed(m *member, unreachable bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m.failures++
+	if !unreachable && m.failures < patience {
+		return false
+	}
+	now := p.clock.Now()
+	if now.Before(m.ejected) {
+		return false // requests that were under way already
+	}
+	m.ejection = min(lastEjection, max(firstEjection, 2*m.ejection))
+	m.ejected = now.Add(m.ejection)
+	return true
+}
+
+// routesIn are the ends of a cookie's value that may be a route: all that
+// follows a dot, the longest first. For "<id>.<node>" the node is found even
+// when it has dots.
+func routesIn(r *http.Request, cookies []string) (routes []string) {
+	for _, c := range r.Cookies() {
+		if !slices.Contains(cookies, c.Name) {
+			continue
+		}
+		value := strings.Trim(c.Value, `"`)
+		for range 16 { // a hostile cookie costs no more than this
+			var found bool
+			if _, value, found = strings.Cut(value, "."); !found {
+				break
+			}
+			routes = append(routes, value)
+		}
+	}
+	return routes
+}
+
+// watch probes the health of the members until ctx ends.
+func (p *pool) watch(ctx context.Context, transport http.RoundTripper) {
+	tick := p.clock.NewTicker(probeEvery)
+	defer tick.Stop()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	probing := map[*member]chan struct{}{}
+	for {
+		p.mu.Lock()
+		members, changed := p.members, p.changed
+		for _, m := range members {
+			if m.Health == nil || m.State == Dead || probing[m] != nil && !isClosed(probing[m]) {
+				continue
+			}
+			done := make(chan struct{})
+			probing[m] = done
+			address := m.Health.String()
+			wg.Go(func() {
+				defer close(done)
+				p.probed(m, probe(ctx, transport, address))
+			})
+		}
+		for m := range probing {
+			if !slices.Contains(members, m) {
+				delete(probing, m)
+			}
+		}
+		p.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		case <-tick.C:
+		}
+	}
+}
+
+func isClosed(c chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+func probe(ctx context.Context, transport http.RoundTripper, address string) bool {
+	ctx, cancel := context.WithTimeout(ctx, probeLimit)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return false
+	}
+	resp, err := transport.RoundTrip(r)
+	if err != nil {
+		return false
+	}
+	resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
+}
+
+// probed notes a probe's result. One success also ends an ejection.
+func (p *pool) probed(m *member, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !ok {
+		m.sick++
+		m.down = m.down || m.sick >= probesDown
+		return
+	}
+	now := p.clock.Now()
+	if m.down || now.Before(m.ejected) {
+		m.since = now
+	}
+	m.sick, m.down, m.ejected = 0, false, time.Time{}
+}
