@@ -20,6 +20,7 @@ import (
 	"github.com/gatehouse-idp/gatehouse/internal/clock"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/management/access"
+	"github.com/gatehouse-idp/gatehouse/profiles"
 )
 
 // Config says what a controller is. Dir, Clock and Log are required.
@@ -193,6 +194,10 @@ func (c *Controller) settle(ctx context.Context) (installation, error) {
 	case err != nil || known:
 		return in, err
 	case len(c.cfg.Join) == 0:
+		// Before anything is made: a domain cannot begin with a wrong file.
+		if _, err := profiles.ParseTOML(c.cfg.SeedFile, c.cfg.Seed); err != nil {
+			return in, err
+		}
 		c.cfg.Log.Info().Str("controller", c.cfg.Name).Msg("founding a new domain")
 		return in, in.found(c.cfg.Name, c.cfg.Clock.Now())
 	}

@@ -22,7 +22,7 @@ func (p *parts) lead(ctx context.Context) {
 	}
 	p.publisher.Lead(true)
 	defer p.publisher.Lead(false)
-	<-ctx.Done()
+	p.desk.Rollouts(ctx)
 }
 
 // establish brings the domain into being at its first boot. Each step is done

@@ -29,8 +29,8 @@ type Agent struct {
 	// Acknowledged, if not nil, is called with each snapshot after it was
 	// acknowledged.
 	Acknowledged func(*hostlink.Snapshot)
-	// Obey, if not nil, answers orders; the default does as told. status is the
-	// server's, to be changed; it is nil for an order to the host.
+	// Obey, if not nil, is called after an order to a server was done; it may
+	// change the server's status and its error is the order's.
 	Obey func(order *hostlink.Order, status *hostlink.ServerStatus) error
 	// Directed, if not nil, is called with each directory.
 	Directed func(*hostlink.Directory)
@@ -42,6 +42,8 @@ type Agent struct {
 	mu       sync.Mutex
 	stream   grpc.BidiStreamingClient[hostlink.Report, hostlink.Instruction]
 	servers  map[string]*hostlink.ServerStatus
+	wants    map[string]string // by server: what the snapshot wants it to run
+	runs     map[string]string // by server: what it runs
 	revision uint64
 	checksum string
 }
@@ -191,12 +193,26 @@ func (a *Agent) snapshot(s *hostlink.Snapshot) {
 	a.revision, a.checksum = s.Revision, s.Checksum
 	before := a.servers
 	a.servers = map[string]*hostlink.ServerStatus{}
+	if a.runs == nil {
+		a.runs = map[string]string{}
+	}
+	a.wants = map[string]string{}
+	for _, spec := range content.Servers {
+		text, _ := json.Marshal([]any{spec, content.Profiles[spec.Profile], content.Groups[spec.Group]}) // read from JSON
+		a.wants[spec.Name] = string(text)
+	}
 	for _, spec := range content.Servers {
 		st := before[spec.Name]
 		if st == nil {
 			st = &hostlink.ServerStatus{Name: spec.Name, State: "STARTED", Healthy: true, Revision: s.Revision, Node: spec.Name, Address: "127.0.0.1"}
 		} else {
 			st.Required = "restart-required"
+			if a.runs[spec.Name] == a.wants[spec.Name] {
+				st.Required = ""
+			}
+		}
+		if a.runs[spec.Name] == "" {
+			a.runs[spec.Name] = a.wants[spec.Name]
 		}
 		st.Group, st.Profile = spec.Group, spec.Profile
 		a.servers[spec.Name] = st
@@ -216,12 +232,14 @@ func (a *Agent) order(o *hostlink.Order) {
 	status := a.servers[o.Server]
 	var err error
 	switch {
-	case a.Obey != nil:
-		err = a.Obey(o, status)
 	case status == nil && o.Server != "":
 		err = problem.NotFound.Errorf("no server %s", o.Server)
 	case status != nil:
-		Do(o, status, a.revision)
+		do(o, status, a.revision)
+		a.runs[o.Server] = a.wants[o.Server]
+		if a.Obey != nil {
+			err = a.Obey(o, status)
+		}
 	}
 	a.mu.Unlock()
 	a.Tell()
@@ -232,8 +250,10 @@ func (a *Agent) order(o *hostlink.Order) {
 	a.send(&hostlink.Report{Report: &hostlink.Report_OrderResult{OrderResult: r}})
 }
 
-// Do does to a status what an order asks for.
-func Do(o *hostlink.Order, s *hostlink.ServerStatus, revision uint64) {
+// do does to a status what an order asks for.
+func do(o *hostlink.Order, s *hostlink.ServerStatus, revision uint64) {
+	s.SinceUnixMs++
+	s.Restarts++
 	switch o.Kind {
 	case "stop", "kill", "destroy":
 		s.State, s.Healthy = "STOPPED", false
@@ -246,10 +266,6 @@ func Do(o *hostlink.Order, s *hostlink.ServerStatus, revision uint64) {
 	}
 }
 
-// Revision is the revision of the newest snapshot; for use in Obey, where the
-// agent is locked.
-func (a *Agent) Revision() uint64 { return a.revision }
-
 // Tell reports the statuses.
 func (a *Agent) Tell() {
 	a.mu.Lock()
@@ -258,7 +274,8 @@ func (a *Agent) Tell() {
 	for _, s := range a.servers {
 		// A copy: the stream encodes it while the agent goes on.
 		list.Servers = append(list.Servers, &hostlink.ServerStatus{Name: s.Name, Group: s.Group, State: s.State, Revision: s.Revision,
-			Required: s.Required, Node: s.Node, Site: s.Site, Address: s.Address, Ports: s.Ports, Pid: s.Pid, Healthy: s.Healthy, Profile: s.Profile, Message: s.Message})
+			Required: s.Required, Node: s.Node, Site: s.Site, Address: s.Address, Ports: s.Ports, Pid: s.Pid, Healthy: s.Healthy, Profile: s.Profile, Message: s.Message,
+			SinceUnixMs: s.SinceUnixMs, Restarts: s.Restarts})
 	}
 	slices.SortFunc(list.Servers, func(x, y *hostlink.ServerStatus) int {
 		if x.Name < y.Name {

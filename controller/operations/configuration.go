@@ -31,9 +31,22 @@ func (d *Desk) configure(ctx context.Context, r request) (api.Response, error) {
 // wrote a revision meanwhile. That can only be one that led before.
 const attempts = 3
 
-// change decides a change on the newest revision and commits it. decide gives
-// the next tree and the operation's result; it changes nothing itself.
+// change decides a change on the newest revision, commits it, and rolls it out
+// when it was asked to. decide gives the next tree and the operation's result;
+// it changes nothing itself.
 func (d *Desk) change(ctx context.Context, r request, decide func(domain.State) (profiles.Tree, any, error)) (api.Response, error) {
+	var before domain.State
+	response, err := d.commitOnce(ctx, r, func(s domain.State) (profiles.Tree, any, error) {
+		before = s
+		return decide(s)
+	})
+	if err != nil || response.Revision == before.Revision() {
+		return response, err
+	}
+	return d.carryFurther(ctx, r, response, before)
+}
+
+func (d *Desk) commitOnce(ctx context.Context, r request, decide func(domain.State) (profiles.Tree, any, error)) (api.Response, error) {
 	d.deciding.Lock()
 	defer d.deciding.Unlock()
 	for attempt := 1; ; attempt++ {

@@ -22,6 +22,7 @@ import (
 	"github.com/gatehouse-idp/gatehouse/controller/peers"
 	"github.com/gatehouse-idp/gatehouse/controller/publisher"
 	"github.com/gatehouse-idp/gatehouse/controller/replica"
+	"github.com/gatehouse-idp/gatehouse/controller/rollout"
 	"github.com/gatehouse-idp/gatehouse/internal/clock"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/management/access"
@@ -45,6 +46,7 @@ type Desk struct {
 	leader    *peers.Client
 	authority *authority.Authority
 	publisher *publisher.Publisher
+	engine    *rollout.Engine
 	clock     clock.Clock
 	log       zerolog.Logger
 
@@ -55,8 +57,13 @@ type Desk struct {
 
 // New makes a Desk.
 func New(cfg Config) *Desk {
-	return &Desk{replica: cfg.Replica, leader: cfg.Leader, authority: cfg.Authority, publisher: cfg.Publisher, clock: cfg.Clock, log: cfg.Log}
+	d := &Desk{replica: cfg.Replica, leader: cfg.Leader, authority: cfg.Authority, publisher: cfg.Publisher, clock: cfg.Clock, log: cfg.Log}
+	d.engine = rollout.New(rollout.Config{Hosts: cfg.Publisher, Records: cfg.Replica, Restorer: d, Clock: cfg.Clock, Log: cfg.Log})
+	return d
 }
+
+// Rollouts carries out rollouts until ctx ends. Only the leader calls it.
+func (d *Desk) Rollouts(ctx context.Context) { d.engine.Run(ctx) }
 
 // Tree implements api.Model.
 func (d *Desk) Tree() profiles.Tree {
@@ -222,6 +229,8 @@ type handler func(*Desk, context.Context, request) (api.Response, error)
 // of the configuration.
 func own(at shape, name string) handler {
 	switch {
+	case (at == atRoot || at == atGroup) && name == "rolling-restart":
+		return (*Desk).rollingRestart
 	case at == atRoot && rootOperations(name) != nil:
 		return rootOperations(name)
 	case (at == atRoot || at == atGroup || at == atHost) && strings.HasSuffix(name, "-servers") && slices.Contains(lifecycle, strings.TrimSuffix(name, "-servers")):
@@ -260,6 +269,8 @@ func rootOperations(name string) handler {
 		return (*Desk).revoke
 	case "register-host":
 		return (*Desk).registerHost
+	case "rollouts":
+		return (*Desk).rollouts
 	case "hosts":
 		return (*Desk).hosts
 	case "controllers":

@@ -103,3 +103,15 @@ func build(tree profiles.Tree, host string, revision uint64) (snapshot, error) {
 		wire:    &hostlink.Snapshot{Revision: revision, Checksum: s.Checksum(), Content: content},
 	}, nil
 }
+
+// Current reports whether a host has acknowledged what the newest revision wants
+// of it.
+func (p *Publisher) Current(name string) (bool, error) {
+	tree, revision, _ := p.source.Model()
+	s, err := build(tree, name, revision)
+	if err != nil {
+		return false, err
+	}
+	h, _ := p.Host(name)
+	return h.Checksum == s.content, nil
+}

@@ -1,0 +1,170 @@
+package operations
+
+import (
+	"context"
+	"slices"
+
+	"github.com/gatehouse-idp/gatehouse/controller/domain"
+	"github.com/gatehouse-idp/gatehouse/controller/rollout"
+	"github.com/gatehouse-idp/gatehouse/internal/problem"
+	"github.com/gatehouse-idp/gatehouse/management/access"
+	"github.com/gatehouse-idp/gatehouse/management/api"
+	"github.com/gatehouse-idp/gatehouse/profiles"
+)
+
+// rollouts lists the rollouts kept, the newest first.
+func (d *Desk) rollouts(context.Context, request) (api.Response, error) {
+	list, err := d.engine.List()
+	slices.Reverse(list)
+	if list == nil {
+		list = []rollout.Rollout{}
+	}
+	return api.Response{Result: list}, err
+}
+
+// rollingRestart restarts the servers of the domain or a group, in order, behind
+// health gates. A failure stops it; there is nothing to restore.
+func (d *Desk) rollingRestart(ctx context.Context, r request) (api.Response, error) {
+	s, _ := d.replica.State()
+	var reached []rollout.Server
+	for _, one := range d.below(r.op.Address) {
+		reached = append(reached, rollout.Server{Host: one.host, Name: one.name, Group: one.group, Need: rollout.NeedRestart})
+	}
+	return d.roll(ctx, r, api.Response{Revision: s.Revision()}, rollout.Rollout{Revision: s.Revision(), Servers: reached})
+}
+
+// carryFurther rolls a committed change out, when its operation asked for it
+// with the header rollout (or rollout-plan).
+func (d *Desk) carryFurther(ctx context.Context, r request, response api.Response, before domain.State) (api.Response, error) {
+	if _, _, asked := planHeader(r); !asked {
+		return response, nil
+	}
+	after, _ := d.replica.State()
+	p, err := d.plan(before.Tree(), after.Tree(), profiles.Diff(before.Tree(), after.Tree()))
+	if err != nil {
+		return response, err
+	}
+	var reached []rollout.Server
+	for _, a := range p.Servers {
+		need := map[profiles.Effect]rollout.Need{profiles.Reload: rollout.NeedReload, profiles.Restart: rollout.NeedRestart}[a.Effect]
+		if need == "" {
+			need = rollout.NeedNothing
+		}
+		reached = append(reached, rollout.Server{Host: a.Host, Name: a.Server, Group: a.Group, Need: need})
+	}
+	return d.roll(ctx, r, response, rollout.Rollout{Revision: response.Revision, Before: before.Revision(), Servers: reached})
+}
+
+// roll starts a rollout and waits until it is over.
+func (d *Desk) roll(ctx context.Context, r request, response api.Response, ro rollout.Rollout) (api.Response, error) {
+	if len(ro.Servers) == 0 {
+		return response, nil
+	}
+	plan, err := d.planFor(r, ro.Servers)
+	if err != nil {
+		return response, err
+	}
+	ro.Plan, ro.Author = plan, r.caller.Name
+	if ro, err = d.engine.Start(ctx, ro); err != nil {
+		return response, err
+	}
+	ro, err = d.engine.Follow(ctx, ro.ID, func(e rollout.Event) error {
+		if r.emit == nil {
+			return nil
+		}
+		return r.emit(e)
+	})
+	if err != nil {
+		return response, err
+	}
+	response.Result = ro
+	switch ro.State {
+	case rollout.Restored:
+		s, _ := d.replica.State()
+		return response, problem.Precondition.Errorf("rollout %s of revision %d failed: %s; revision %d was restored as revision %d", ro.ID, ro.Revision, ro.Problem, ro.Before, s.Revision())
+	case rollout.Failed:
+		return response, problem.Precondition.Errorf("rollout %s of revision %d failed: %s", ro.ID, ro.Revision, ro.Problem)
+	}
+	return response, nil
+}
+
+// planHeader is the plan that an operation's headers ask for, by text or by the
+// name of a stored one.
+func planHeader(r request) (text, stored string, asked bool) {
+	for _, name := range []string{"rollout", "rollout-plan"} {
+		switch v := r.op.Headers[name].(type) {
+		case string:
+			return v, "", true
+		case bool:
+			return "", "", v
+		case map[string]any:
+			if id, ok := v["id"].(string); ok {
+				return "", id, true
+			}
+			if id, ok := v["name"].(string); ok {
+				return "", id, true
+			}
+			return "", "", true
+		}
+	}
+	return "", "", false
+}
+
+// planFor gives the plan of a rollout: the one asked for, completed by the groups
+// that it does not name; otherwise the safe one.
+func (d *Desk) planFor(r request, reached []rollout.Server) (rollout.Plan, error) {
+	text, stored, _ := planHeader(r)
+	if id, ok := cutID(text); ok {
+		text, stored = "", id
+	}
+	if stored != "" {
+		at := profiles.Address{{Type: "rollout-plan", Name: stored}}
+		if !d.Tree().Has(at) {
+			return rollout.Plan{}, problem.NotFound.Errorf("cannot find rollout plan %q (plans: %v)", stored, d.Tree().Names(nil, "rollout-plan"))
+		}
+		text, _ = d.Tree().Attribute(at, "content").(string)
+	}
+	var groups []string
+	for _, s := range reached {
+		groups = append(groups, s.Group)
+	}
+	safe := rollout.Safe(groups)
+	if text == "" || text == "default" {
+		return safe, nil
+	}
+	plan, err := rollout.ParsePlan(text)
+	if err != nil {
+		return plan, err
+	}
+	for _, name := range plan.Names() {
+		if !d.Tree().Has(profiles.Address{{Type: "server-group", Name: name}}) {
+			return plan, problem.NotFound.Errorf("cannot use the rollout plan: there is no server group %q (groups: %v)", name, d.Tree().Names(nil, "server-group"))
+		}
+		safe.Series = slices.DeleteFunc(safe.Series, func(step []rollout.Group) bool { return step[0].Name == name })
+	}
+	plan.Series = append(plan.Series, safe.Series...)
+	return plan, nil
+}
+
+// cutID reads WildFly's "id=name" and "name=name".
+func cutID(text string) (string, bool) {
+	for _, prefix := range []string{"id=", "name="} {
+		if len(text) > len(prefix) && text[:len(prefix)] == prefix {
+			return text[len(prefix):], true
+		}
+	}
+	return "", false
+}
+
+// Restore implements rollout.Restorer.
+func (d *Desk) Restore(ctx context.Context, revision uint64, author, comment string) (uint64, error) {
+	r := request{
+		caller: access.Caller{Name: author, Mechanism: access.Local},
+		op:     profiles.Operation{Name: "revert", Params: map[string]any{"to": int64(revision)}, Headers: map[string]any{"comment": comment}},
+	}
+	response, err := d.change(ctx, r, func(s domain.State) (profiles.Tree, any, error) {
+		tree, err := s.At(revision)
+		return tree, nil, err
+	})
+	return response.Revision, err
+}

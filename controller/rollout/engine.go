@@ -1,0 +1,235 @@
+package rollout
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/gatehouse-idp/gatehouse/internal/problem"
+)
+
+// Run carries out rollouts until ctx ends, beginning with one that an earlier
+// leader did not finish. Only the leader calls it.
+func (e *Engine) Run(ctx context.Context) {
+	for {
+		list, err := e.List()
+		if err != nil {
+			e.log.Error().Err(err).Msg("cannot go on with rollouts")
+		}
+		for _, r := range list {
+			if !r.Over() {
+				e.carry(ctx, r)
+			}
+		}
+		select {
+		case <-e.begin:
+		case <-ctx.Done():
+			e.wake()
+			return
+		}
+	}
+}
+
+// run is a rollout being carried out.
+type run struct {
+	*Engine
+	mu sync.Mutex
+	r  Rollout
+}
+
+// carry carries a rollout to its end, or to the end of ctx.
+func (e *Engine) carry(ctx context.Context, r Rollout) {
+	x := &run{Engine: e, r: r}
+	e.log.Info().Str("rollout", r.ID).Uint64("revision", r.Revision).Str("state", string(r.State)).Msg("rollout begins or goes on")
+	if r.State == Running {
+		err := x.forward(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return // the next leader goes on from the record
+		case err == nil:
+			x.finish(ctx, Done, "")
+			return
+		}
+		x.update(ctx, func(r *Rollout) { r.State, r.Problem = Restoring, err.Error() })
+		e.log.Warn().Str("rollout", r.ID).Err(err).Msg("rollout failed; restoring the revision before")
+	}
+	if x.r.Before == 0 {
+		x.finish(ctx, Failed, x.r.Problem)
+		return
+	}
+	if err := x.restore(ctx); err != nil {
+		if ctx.Err() == nil {
+			x.finish(ctx, Failed, x.r.Problem+"; and the revision before could not be restored everywhere: "+err.Error())
+		}
+		return
+	}
+	x.finish(ctx, Restored, x.r.Problem)
+}
+
+func (x *run) finish(ctx context.Context, s State, why string) {
+	x.update(ctx, func(r *Rollout) { r.State, r.Problem, r.Ended = s, why, x.clock.Now().UTC() })
+	x.log.Info().Str("rollout", x.r.ID).Str("state", string(s)).Str("problem", why).Msg("rollout ended")
+}
+
+// update changes the rollout, records it and tells the followers. What cannot be
+// recorded, because the lead was lost, is found out anew by the next leader.
+func (x *run) update(ctx context.Context, change func(*Rollout)) {
+	x.mu.Lock()
+	change(&x.r)
+	r := x.r
+	r.Servers = slices.Clone(r.Servers)
+	err := x.save(ctx, r)
+	x.mu.Unlock()
+	if err != nil {
+		x.log.Warn().Err(err).Str("rollout", r.ID).Msg("cannot record a step of the rollout")
+	}
+	x.wake()
+}
+
+func (x *run) setServer(ctx context.Context, i int, s State, why string) {
+	x.update(ctx, func(r *Rollout) { r.Servers[i].State, r.Servers[i].Problem = s, why })
+}
+
+func (x *run) server(i int) Server {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.r.Servers[i]
+}
+
+// forward carries the plan out. Its error is why the rollout failed.
+func (x *run) forward(ctx context.Context) error {
+	for _, step := range x.r.Plan.Series {
+		errs := make([]error, len(step))
+		// A group that fails stops the others of its step after their batch.
+		stepCtx, stop := context.WithCancelCause(ctx)
+		var groups sync.WaitGroup
+		for i, g := range step {
+			groups.Go(func() {
+				if errs[i] = x.group(ctx, stepCtx, g); errs[i] != nil {
+					stop(errs[i])
+				}
+			})
+		}
+		groups.Wait()
+		stop(nil)
+		for _, err := range errs {
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// group carries the change to one group. ctx ends with the lead; step ends when
+// another group of the step failed: a batch that was begun is finished.
+func (x *run) group(ctx, step context.Context, g Group) error {
+	var members []int
+	for i, s := range x.r.Servers {
+		if s.Group == g.Name {
+			members = append(members, i)
+		}
+	}
+	for _, batch := range g.batches(members) {
+		if step.Err() != nil {
+			return context.Cause(step)
+		}
+		x.batch(ctx, batch, g)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err := x.verdict(g, members); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// batch carries the change to some servers at once.
+func (x *run) batch(ctx context.Context, servers []int, g Group) {
+	var together sync.WaitGroup
+	for _, i := range servers {
+		if s := x.server(i).State; s == Pending || s == Running {
+			together.Go(func() { x.one(ctx, i, g.Soak) })
+		}
+	}
+	together.Wait()
+}
+
+// verdict says whether too many servers of a group have failed.
+func (x *run) verdict(g Group, members []int) error {
+	failed, last := 0, Server{}
+	for _, i := range members {
+		if s := x.server(i); s.State == Failed {
+			failed, last = failed+1, s
+		}
+	}
+	if failed <= g.tolerated(len(members)) {
+		return nil
+	}
+	return problem.Precondition.Errorf("%s", fmt.Sprintf("group %s: %d of %d servers failed their gate, %d may: %s/%s: %s",
+		g.Name, failed, len(members), g.tolerated(len(members)), last.Host, last.Name, last.Problem))
+}
+
+// one carries the change to one server.
+func (x *run) one(ctx context.Context, i int, soak time.Duration) {
+	s := x.server(i)
+	x.setServer(ctx, i, Running, "")
+	state, err := x.bring(ctx, s, x.r.Revision, s.State == Running, soak)
+	switch {
+	case ctx.Err() != nil: // undecided; it stays running
+	case err != nil:
+		x.setServer(ctx, i, Failed, err.Error())
+	default:
+		x.setServer(ctx, i, state, "")
+	}
+}
+
+// restore brings the revision before back, and the servers that got the change
+// back to it, all groups at once and as many as there are: the group is down or
+// going down. With AcrossGroups unset, groups that were done keep running what
+// they run until they are restarted.
+func (x *run) restore(ctx context.Context) error {
+	revision, err := x.restorer.Restore(ctx, x.r.Before, x.r.Author, fmt.Sprintf("rollout %s failed: %s", x.r.ID, x.r.Problem))
+	if err != nil {
+		return err
+	}
+	complete := x.completeGroups()
+	var together sync.WaitGroup
+	errs := make([]error, len(x.r.Servers))
+	for i := range x.r.Servers {
+		s := x.server(i)
+		keep := s.State == Pending || s.State == Skipped || s.State == Restored || complete[s.Group] && !x.r.Plan.AcrossGroups
+		if keep {
+			continue
+		}
+		together.Go(func() {
+			if _, errs[i] = x.bring(ctx, s, revision, false, 0); errs[i] == nil {
+				x.setServer(ctx, i, Restored, s.Problem)
+			}
+		})
+	}
+	together.Wait()
+	for i, err := range errs {
+		if err != nil {
+			return problem.Precondition.Errorf("%s/%s: %w", x.r.Servers[i].Host, x.r.Servers[i].Name, err)
+		}
+	}
+	return nil
+}
+
+// completeGroups are the groups whose servers are all done.
+func (x *run) completeGroups() map[string]bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	complete := map[string]bool{}
+	for _, s := range x.r.Servers {
+		if _, seen := complete[s.Group]; !seen {
+			complete[s.Group] = true
+		}
+		complete[s.Group] = complete[s.Group] && (s.State == Done || s.State == Skipped)
+	}
+	return complete
+}

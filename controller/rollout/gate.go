@@ -1,0 +1,138 @@
+package rollout
+
+import (
+	"context"
+	"time"
+
+	"github.com/gatehouse-idp/gatehouse/controller/publisher"
+	"github.com/gatehouse-idp/gatehouse/internal/problem"
+	"github.com/gatehouse-idp/gatehouse/proto/hostlink"
+)
+
+const (
+	// takeTimeout is how long a host may take to take a revision: it only stores
+	// it.
+	takeTimeout = 30 * time.Second
+	// orderTimeout is how long a server may take to stop gracefully (30 s) and to
+	// start.
+	orderTimeout = 90 * time.Second
+	// gateTimeout is how long a started server may take to become healthy.
+	gateTimeout = 60 * time.Second
+)
+
+// bring brings one server to what the newest revision wants of it and through
+// its health gate. resumed says that an earlier leader may have done it.
+func (e *Engine) bring(ctx context.Context, s Server, revision uint64, resumed bool, soak time.Duration) (State, error) {
+	if err := e.taken(ctx, s.Host); err != nil {
+		return Failed, err
+	}
+	before := e.status(s)
+	if before != nil && (before.State == "STOPPED" || before.State == "DISABLED") {
+		return Skipped, nil // it takes the change when it is started
+	}
+	order := need(s, before)
+	if resumed && before != nil && before.Revision >= revision && before.Required == "" && !broken(before) {
+		order = ""
+	}
+	if order == "" {
+		before = nil
+	} else if _, err := e.hosts.Order(ctx, s.Host, publisher.Order{Kind: order, Server: s.Name, Timeout: orderTimeout}); err != nil {
+		return Failed, err
+	}
+	if err := e.gate(ctx, s, before); err != nil {
+		return Failed, err
+	}
+	return Done, e.soak(ctx, s, soak)
+}
+
+// need is the order that brings a server to its newest configuration; "" for
+// none.
+func need(s Server, status *hostlink.ServerStatus) string {
+	switch {
+	case status == nil:
+		return "start"
+	case broken(status), status.Required == "restart-required", s.Need == NeedRestart:
+		return "restart"
+	case status.Required == "reload-required", s.Need == NeedReload:
+		return "reload"
+	}
+	return ""
+}
+
+func (e *Engine) status(s Server) *hostlink.ServerStatus {
+	states, _ := e.hosts.Hosts()
+	for _, status := range states[s.Host].Servers {
+		if status.Name == s.Name {
+			return status
+		}
+	}
+	return nil
+}
+
+// taken waits until the host has taken the newest revision.
+func (e *Engine) taken(ctx context.Context, host string) error {
+	return e.await(ctx, takeTimeout, "host "+host+" has not taken the revision", func(hosts map[string]publisher.HostState) (bool, error) {
+		h := hosts[host]
+		if h.Problem != "" {
+			return false, problem.Precondition.Errorf("host %s refused the revision: %s", host, h.Problem)
+		}
+		current, err := e.hosts.Current(host)
+		return h.Connected && current, err
+	})
+}
+
+// gate waits until the server is healthy: started, ready, and running what it
+// should. A status that is still the one from before the order does not count.
+func (e *Engine) gate(ctx context.Context, s Server, before *hostlink.ServerStatus) error {
+	return e.await(ctx, gateTimeout, "it did not become healthy", func(map[string]publisher.HostState) (bool, error) {
+		status := e.status(s)
+		if status == nil || before != nil && status.Pid == before.Pid && status.SinceUnixMs == before.SinceUnixMs && status.Restarts == before.Restarts {
+			return false, nil
+		}
+		if broken(status) {
+			return false, problem.Precondition.Errorf("it is %s: %s", status.State, status.Message)
+		}
+		return status.State == "STARTED" && status.Healthy && status.Required == "", nil
+	})
+}
+
+// soak watches the server for a time; it must stay healthy.
+func (e *Engine) soak(ctx context.Context, s Server, d time.Duration) error {
+	timer := e.clock.NewTimer(d)
+	defer timer.Stop()
+	for d > 0 {
+		_, changed := e.hosts.Hosts()
+		if status := e.status(s); status == nil || status.State != "STARTED" || !status.Healthy {
+			return problem.Precondition.Errorf("it did not stay healthy for %s", d)
+		}
+		select {
+		case <-timer.C:
+			return nil
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func broken(s *hostlink.ServerStatus) bool { return s.State == "FAILED" || s.State == "BACKOFF" }
+
+// await waits for a condition of the hosts.
+func (e *Engine) await(ctx context.Context, limit time.Duration, otherwise string, ok func(map[string]publisher.HostState) (bool, error)) error {
+	timer := e.clock.NewTimer(limit)
+	defer timer.Stop()
+	for {
+		hosts, changed := e.hosts.Hosts()
+		if good, err := ok(hosts); good || err != nil {
+			return err
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+			return problem.Timeout.Errorf("%s within %s", otherwise, limit)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
