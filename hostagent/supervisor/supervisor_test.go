@@ -134,6 +134,7 @@ func quick() Timing {
 
 func newTest(t *testing.T, timing Timing) (*Supervisor, *fakes) {
 	t.Helper()
+	t.TempDir() // first, so that it is removed last
 	f := &fakes{journal: map[string]Process{}}
 	s := New(Config{Link: f, Journal: f, Clock: clock.Real(), Log: zerolog.Nop(), Timing: timing})
 	t.Cleanup(func() {
