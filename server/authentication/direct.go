@@ -12,65 +12,57 @@ import (
 	"github.com/gatehouse-idp/gatehouse/server/sessions/addresses"
 )
 
-// GrantError is a refused grant: what the token endpoint answers with status
-// 400 or, for Unauthorized, 401.
-type GrantError struct {
-	Code        string // of RFC 6749, section 5.2
-	Description string
-	// Unauthorized is Keycloak's answer to a wrong user or password.
-	Unauthorized bool
-}
-
-// Error is the code and the description.
-func (e *GrantError) Error() string { return e.Code + ": " + e.Description }
-
-// direct is what a flow without a browser adds to a Step.
-type direct struct{ refusal *GrantError }
+// direct is what a flow without a browser adds to a Step: its refusal.
+type direct struct{ refusal error }
 
 func (d *direct) failed(r Result) {
-	if d.refusal == nil && r.OAuth[0] != "" {
-		d.refusal = &GrantError{Code: r.OAuth[0], Description: r.OAuth[1], Unauthorized: r.OAuth[0] == "invalid_grant" && r.OAuth[1] == badCredentials}
+	if d.refusal == nil {
+		d.refusal = r.Err
 	}
 }
 
-const badCredentials = "Invalid user credentials"
+func noGrant(err error) Result { return Result{Status: Failed, Err: err} }
 
-func noGrant(code, description string) Result {
-	return Result{Status: Failed, OAuth: [2]string{code, description}}
+func badCredentials() error {
+	return problem.Unauthorized.Errorf("cannot log in: the user or a credential is wrong")
 }
 
-// Grant runs a realm's direct-grant flow: the user whose name, password and
-// one-time code a client sends. Refusals are *GrantError; all else is a fault of
-// ours. typed is the name as it was sent.
-func (p *Processor) Grant(ctx context.Context, site addresses.Site, realm *model.Realm, client *model.Client, form url.Values) (u *model.User, typed string, err error) {
+// VerifyPassword runs a realm's direct-grant flow: it gives the user whose
+// username, password and, where the user has a device for it, one-time code
+// ("totp" or "otp") are in the form. Errors: problem.Unauthorized for wrong
+// credentials or after too many of them, problem.Forbidden for a disabled
+// account, problem.Precondition when a required action waits, problem.Invalid
+// without a username, problem.Unavailable when too many logins are waiting.
+func (p *Processor) VerifyPassword(ctx context.Context, realm *model.Realm, client *model.Client, form url.Values, remote string) (*model.User, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "/", nil)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	l := &sessions.Login{Site: site, Realm: realm, Client: client, Root: &model.AuthenticationSession{}, Tab: &model.AuthenticationTab{ClientID: client.ID}}
+	l := &sessions.Login{Site: addresses.Site{Remote: remote}, Realm: realm, Client: client,
+		Root: &model.AuthenticationSession{}, Tab: &model.AuthenticationTab{ClientID: client.ID}}
 	s := p.step(nil, r, l)
 	s.direct, s.form = &direct{}, form
 	root, err := p.tree(ctx, realm, client, "direct_grant")
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	typed = strings.TrimSpace(form.Get("username"))
 	ok, c, err := s.flow(root)
 	switch {
 	case s.direct.refusal != nil:
-		return nil, typed, s.direct.refusal
+		return nil, s.direct.refusal
 	case err != nil && !isRefusal(err):
-		return nil, typed, err
+		return nil, err
 	case err != nil || c != nil || !ok || l.Tab.UserID == "":
-		return nil, typed, &GrantError{Code: "invalid_grant", Description: badCredentials, Unauthorized: true}
+		return nil, badCredentials()
 	}
-	if u, err = s.User(); err != nil {
-		return nil, typed, err
+	u, err := s.User()
+	if err != nil {
+		return nil, err
 	}
-	if len(p.pending(realm, u)) > 0 {
-		return nil, typed, &GrantError{Code: "invalid_grant", Description: "Account is not fully set up"}
+	if due := p.pending(realm, u); len(due) > 0 {
+		return nil, problem.Precondition.Errorf("cannot log in: the account is not fully set up: %v", due)
 	}
-	return u, typed, nil
+	return u, nil
 }
 
 func isRefusal(err error) bool {
@@ -89,18 +81,17 @@ func (directUsername) Submit(s *Step) Result              { return Result{Status
 func (directUsername) Begin(s *Step) Result {
 	typed := strings.TrimSpace(s.form.Get("username"))
 	if s.direct == nil || typed == "" {
-		return noGrant("invalid_request", "Missing parameter: username")
+		return noGrant(problem.Invalid.Errorf("cannot log in: the parameter username is missing"))
 	}
 	user, err := s.p.accounts.Find(s.ctx, s.login.Realm, typed)
 	if problem.Is(err, problem.NotFound) {
 		if _, err := s.p.accounts.CheckPassword(s.ctx, s.login.Realm, nil, s.form.Get("password"), ""); err != nil {
-			return noGrant("temporarily_unavailable", "Too many logins are waiting")
+			return noGrant(err)
 		}
-		return noGrant("invalid_grant", badCredentials)
+		return noGrant(badCredentials())
 	}
 	if err != nil {
-		s.p.Log.Error().Err(err).Str("realm", s.login.Realm.Name).Msg("cannot look up a user")
-		return noGrant("server_error", "Cannot check the credentials")
+		return noGrant(err)
 	}
 	s.setUser(user)
 	return Result{Status: Success}
@@ -116,21 +107,13 @@ func (directPassword) Submit(s *Step) Result              { return Result{Status
 func (directPassword) Begin(s *Step) Result {
 	u, err := s.User()
 	if err != nil || s.direct == nil {
-		return noGrant("invalid_grant", badCredentials)
+		return noGrant(badCredentials())
 	}
 	result := s.checkPassword(u, s.form.Get("password"))
-	if result.Status != Failed {
-		return result
+	if result.Status == Failed && result.Err == nil {
+		return noGrant(badCredentials())
 	}
-	switch result.Notice.Key {
-	case "accountDisabledMessage":
-		return noGrant("invalid_grant", "Account disabled")
-	case "tooManyLogins":
-		return noGrant("temporarily_unavailable", "Too many logins are waiting")
-	case "internalError":
-		return noGrant("server_error", "Cannot check the credentials")
-	}
-	return noGrant("invalid_grant", badCredentials)
+	return result
 }
 
 // directOTP checks the one-time code of a grant.
@@ -143,14 +126,15 @@ func (directOTP) Submit(s *Step) Result                  { return Result{Status:
 func (directOTP) Begin(s *Step) Result {
 	u, err := s.User()
 	if err != nil || s.direct == nil {
-		return noGrant("invalid_grant", badCredentials)
+		return noGrant(badCredentials())
 	}
 	typed := s.form.Get("otp")
 	if typed == "" {
 		typed = s.form.Get("totp")
 	}
-	if result := s.checkOTP(u, "", typed); result.Status == Success {
-		return result
+	result := s.checkOTP(u, "", typed)
+	if result.Status == Failed && result.Err == nil {
+		return noGrant(badCredentials())
 	}
-	return noGrant("invalid_grant", badCredentials)
+	return result
 }

@@ -170,7 +170,9 @@ func (s *Step) checkPassword(user *model.User, password string) Result {
 	case verdict != Right:
 		return wrong("invalidUserMessage")
 	case !user.Enabled:
-		return wrong("accountDisabledMessage")
+		result := wrong("accountDisabledMessage")
+		result.Err = problem.Forbidden.Errorf("cannot log in: the account is disabled")
+		return result
 	}
 	if err := s.p.accounts.Succeeded(s.ctx, s.login.Realm, user.ID); err != nil {
 		return s.broken(err)
@@ -183,8 +185,10 @@ func (s *Step) checkPassword(user *model.User, password string) Result {
 // broken is a fault of ours in the middle of a form: logged, and asked again.
 func (s *Step) broken(err error) Result {
 	s.p.Log.Error().Err(err).Str("realm", s.login.Realm.Name).Msg("cannot check a login")
+	result := wrong("internalError")
 	if problem.Is(err, problem.Unavailable) {
-		return wrong("tooManyLogins")
+		result = wrong("tooManyLogins")
 	}
-	return wrong("internalError")
+	result.Err = err
+	return result
 }

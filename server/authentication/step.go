@@ -68,7 +68,7 @@ type Result struct {
 	Page   string         // with Ask: the template
 	Data   any            // of the template
 	Notice *themes.Notice // with Ask, and with Failed
-	OAuth  [2]string      // with Failed, in a grant: error and description, when not invalid_grant's usual
+	Err    error          // with Failed: what a grant is told, nil for wrong credentials
 }
 
 // Challenge is a page that the login waits at.
