@@ -1,0 +1,102 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/reeflective/readline"
+
+	"github.com/gatehouse-idp/gatehouse/internal/problem"
+)
+
+// completionTimeout bounds what one press of Tab may ask: a controller on the
+// same continent answers a read in a tenth of it.
+const completionTimeout = time.Second
+
+// Interactive reads commands from the terminal until quit or the end of input.
+// historyFile keeps the lines of earlier sessions; "" keeps none. Failures are
+// printed and the session goes on.
+func (s *Session) Interactive(ctx context.Context, historyFile string) error {
+	shell := readline.NewShell()
+	shell.Prompt.Primary(s.Prompt)
+	shell.Completer = func(line []rune, cursor int) readline.Completions {
+		asking, cancel := context.WithTimeout(ctx, completionTimeout)
+		defer cancel()
+		return s.offer(asking, string(line[:cursor]))
+	}
+	if historyFile != "" {
+		shell.History.AddFromFile("management", historyFile)
+	}
+	for !s.left && ctx.Err() == nil {
+		line, err := shell.Readline()
+		switch {
+		case errors.Is(err, io.EOF):
+			fmt.Fprintln(s.settings.Out)
+			return nil
+		case errors.Is(err, readline.ErrInterrupt):
+			s.builder.Discard()
+			continue
+		case err != nil:
+			return problem.Internal.Errorf("cannot read the terminal: %w", err)
+		}
+		s.attempt(ctx, line)
+	}
+	return nil
+}
+
+// Lines reads commands from what is not a terminal, without prompts or colour.
+// The first failure outside a try ends it.
+func (s *Session) Lines(ctx context.Context, r io.Reader) error {
+	scanner := bufio.NewScanner(r)
+	scanner.Buffer(nil, 1<<20)
+	pending := ""
+	for !s.left && scanner.Scan() {
+		text := pending + scanner.Text()
+		if rest, more := strings.CutSuffix(text, `\`); more {
+			pending = rest + " "
+			continue
+		}
+		pending = ""
+		if err := s.Line(ctx, text); err != nil {
+			return err
+		}
+	}
+	if err := scanner.Err(); err != nil {
+		return problem.Invalid.Errorf("cannot read the commands: %w", err)
+	}
+	if s.Open() && !s.left {
+		return problem.Invalid.Errorf("cannot finish: a block (if, try or for) has no end")
+	}
+	return nil
+}
+
+// attempt runs a line and prints its failure.
+func (s *Session) attempt(ctx context.Context, line string) {
+	if err := s.Line(ctx, line); err != nil && !Shown(err) {
+		fmt.Fprintln(s.settings.Err, err)
+	}
+}
+
+// offer gives the completions of a line in the editor's form.
+func (s *Session) offer(ctx context.Context, line string) readline.Completions {
+	_, candidates := s.Complete(ctx, line)
+	pairs := make([]string, 0, 2*len(candidates))
+	for _, c := range candidates {
+		pairs = append(pairs, c.Text, c.Note)
+	}
+	start, _ := s.wordStart(line)
+	completions := readline.CompleteValuesDescribed(pairs...).NoSpace()
+	completions.PREFIX = line[start:]
+	return completions
+}
+
+// wordStart is where the word begins that is being completed.
+func (s *Session) wordStart(line string) (int, bool) {
+	i := strings.LastIndexAny(line, " /=:(,")
+	return i + 1, i >= 0
+}
