@@ -58,6 +58,19 @@ func Start(t testing.TB) *Controller {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return with(t, authority)
+}
+
+// Pair makes two controllers of one domain. A host that joined at the first is
+// known to the second by its certificate.
+func Pair(t testing.TB) (one, two *Controller) {
+	t.Helper()
+	one = Start(t)
+	return one, with(t, one.authority)
+}
+
+func with(t testing.TB, authority *certs.Authority) *Controller {
+	t.Helper()
 	c := &Controller{t: t, authority: authority, changed: make(chan struct{}), secrets: map[string]string{},
 		hosts: map[string]*Host{}, wanted: map[string]*hostlink.Snapshot{}}
 	key, err := certs.NewKey()
