@@ -35,13 +35,15 @@ func (e *Engine) Run(ctx context.Context) {
 // run is a rollout being carried out.
 type run struct {
 	*Engine
+	revision uint64
+
 	mu sync.Mutex
 	r  Rollout
 }
 
 // carry carries a rollout to its end, or to the end of ctx.
 func (e *Engine) carry(ctx context.Context, r Rollout) {
-	x := &run{Engine: e, r: r}
+	x := &run{Engine: e, revision: r.Revision, r: r}
 	e.log.Info().Str("rollout", r.ID).Uint64("revision", r.Revision).Str("state", string(r.State)).Msg("rollout begins or goes on")
 	if r.State == Running {
 		err := x.forward(ctx)
@@ -92,6 +94,15 @@ func (x *run) setServer(ctx context.Context, i int, s State, why string) {
 	x.update(ctx, func(r *Rollout) { r.Servers[i].State, r.Servers[i].Problem = s, why })
 }
 
+// view is a copy of the rollout as it is.
+func (x *run) view() Rollout {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	r := x.r
+	r.Servers = slices.Clone(r.Servers)
+	return r
+}
+
 func (x *run) server(i int) Server {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -100,7 +111,7 @@ func (x *run) server(i int) Server {
 
 // forward carries the plan out. Its error is why the rollout failed.
 func (x *run) forward(ctx context.Context) error {
-	for _, step := range x.r.Plan.Series {
+	for _, step := range x.view().Plan.Series {
 		errs := make([]error, len(step))
 		// A group that fails stops the others of its step after their batch.
 		stepCtx, stop := context.WithCancelCause(ctx)
@@ -127,7 +138,7 @@ func (x *run) forward(ctx context.Context) error {
 // another group of the step failed: a batch that was begun is finished.
 func (x *run) group(ctx, step context.Context, g Group) error {
 	var members []int
-	for i, s := range x.r.Servers {
+	for i, s := range x.view().Servers {
 		if s.Group == g.Name {
 			members = append(members, i)
 		}
@@ -177,7 +188,7 @@ func (x *run) verdict(g Group, members []int) error {
 func (x *run) one(ctx context.Context, i int, soak time.Duration) {
 	s := x.server(i)
 	x.setServer(ctx, i, Running, "")
-	state, err := x.bring(ctx, s, x.r.Revision, s.State == Running, soak)
+	state, err := x.bring(ctx, s, x.revision, s.State == Running, soak)
 	switch {
 	case ctx.Err() != nil: // undecided; it stays running
 	case err != nil:
@@ -192,16 +203,16 @@ func (x *run) one(ctx context.Context, i int, soak time.Duration) {
 // going down. With AcrossGroups unset, groups that were done keep running what
 // they run until they are restarted.
 func (x *run) restore(ctx context.Context) error {
-	revision, err := x.restorer.Restore(ctx, x.r.Before, x.r.Author, fmt.Sprintf("rollout %s failed: %s", x.r.ID, x.r.Problem))
+	r := x.view()
+	revision, err := x.restorer.Restore(ctx, r.Before, r.Author, fmt.Sprintf("rollout %s failed: %s", r.ID, r.Problem))
 	if err != nil {
 		return err
 	}
 	complete := x.completeGroups()
 	var together sync.WaitGroup
-	errs := make([]error, len(x.r.Servers))
-	for i := range x.r.Servers {
-		s := x.server(i)
-		keep := s.State == Pending || s.State == Skipped || s.State == Restored || complete[s.Group] && !x.r.Plan.AcrossGroups
+	errs := make([]error, len(r.Servers))
+	for i, s := range r.Servers {
+		keep := s.State == Pending || s.State == Skipped || s.State == Restored || complete[s.Group] && !r.Plan.AcrossGroups
 		if keep {
 			continue
 		}
@@ -214,7 +225,7 @@ func (x *run) restore(ctx context.Context) error {
 	together.Wait()
 	for i, err := range errs {
 		if err != nil {
-			return problem.Precondition.Errorf("%s/%s: %w", x.r.Servers[i].Host, x.r.Servers[i].Name, err)
+			return problem.Precondition.Errorf("%s/%s: %w", r.Servers[i].Host, r.Servers[i].Name, err)
 		}
 	}
 	return nil
