@@ -25,6 +25,18 @@ func (c *Client) IsOpenIDConnect() bool { return c.Protocol == "" || c.Protocol 
 // Confidential reports whether the client has to prove who it is.
 func (c *Client) Confidential() bool { return !c.PublicClient && !c.BearerOnly }
 
+// Mask stands in exports for a secret that was not written.
+const Mask = "**********"
+
+// UsableSecret is the client's secret, or "" if it has none or only an export's
+// Mask for it: everybody knows that one. "" must never authenticate.
+func (c *Client) UsableSecret() string {
+	if c.Secret == Mask {
+		return ""
+	}
+	return c.Secret
+}
+
 // Attribute is the attribute called name, "" when there is none.
 func (c *Client) Attribute(name string) string { return c.Attributes[name] }
 
