@@ -14,6 +14,7 @@ import (
 	"github.com/gatehouse-idp/gatehouse/server/keys"
 	"github.com/gatehouse-idp/gatehouse/server/model"
 	"github.com/gatehouse-idp/gatehouse/server/sessions"
+	"github.com/gatehouse-idp/gatehouse/server/sessions/addresses"
 )
 
 // The "typ" claims of tokens, Keycloak's names.
@@ -271,3 +272,29 @@ func halfHash(algorithm, token string) string {
 }
 
 func seconds(d time.Duration) int64 { return max(0, int64(d/time.Second)) }
+
+// logoutLife is how long a logout token is good: it is used at once.
+const logoutLife = 2 * time.Minute
+
+// logoutEvent is what a logout token says has happened.
+const logoutEvent = "http://schemas.openid.net/event/backchannel-logout"
+
+// Logout makes the token that tells a client of the end of a session (OpenID
+// Connect Back-Channel Logout, section 2.4).
+func (i *Issuer) Logout(ctx context.Context, site addresses.Site, realm *model.Realm, client *model.Client, u *model.UserSession) (string, error) {
+	now := i.clock.Now()
+	c, event := &Claims{}, &Claims{}
+	c.Set("exp", now.Add(logoutLife).Unix())
+	c.Set("iat", now.Unix())
+	c.Set("jti", uuid.NewString())
+	c.Set("iss", site.Realm(realm.Name))
+	c.Set("aud", client.ClientID)
+	c.Set("sub", u.UserID)
+	c.Set("typ", TypeLogout)
+	if client.Attribute("backchannel.logout.session.required") != "false" {
+		c.Set("sid", u.ID)
+	}
+	event.Set(logoutEvent, &Claims{})
+	c.Set("events", event)
+	return i.sign(ctx, realm, "logout+jwt", client.Attribute("id.token.signed.response.alg"), c)
+}
