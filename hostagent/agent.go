@@ -74,6 +74,7 @@ type Agent struct {
 	supervisor *supervisor.Supervisor
 	link       *controllerlink.Link
 	wake       chan struct{}
+	socket     string
 	operations []byte // what makes this host in the domain
 	lookup     servergroups.Lookup
 
@@ -115,7 +116,10 @@ func New(c Config) (*Agent, error) {
 	}
 	a := &Agent{config: c, host: c.HostFile.Name, operations: described, lookup: c.lookup(), boot: hex.EncodeToString(boot), machine: machine, store: store,
 		wake: make(chan struct{}, 1), servers: map[string]*server{}, local: localAddress(addresses)}
-	a.relay = configrelay.New(configrelay.Config{Socket: filepath.Join(c.Dir, "agent.sock"),
+	if a.socket, err = socketIn(c.Dir); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	a.relay = configrelay.New(configrelay.Config{Socket: a.socket,
 		Observer: ear{a}, Keys: keys{a}, Signer: signer{a}, Clock: c.Clock, Log: c.Log})
 	a.supervisor = supervisor.New(supervisor.Config{Link: a.relay, Journal: journal{a}, Notify: a.noticed,
 		Clock: c.Clock, Log: c.Log, Timing: c.Timing})

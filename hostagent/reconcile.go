@@ -91,8 +91,8 @@ func (a *Agent) want(v *server, config servergroups.ServerConfig, revision uint6
 	}
 	v.wanted, v.content = config, content
 	v.spec = a.specOf(config)
-	v.start = digest([]any{v.spec.Command, v.spec.Env, v.spec.MemoryLimit})
-	v.process = digest([]any{v.start, v.spec.Ports, v.spec.AutoStart, v.spec.Restart})
+	v.start = digest(config.Process) // not the agent's own environment, which differs with each start
+	v.process = digest([]any{v.spec.Command, v.spec.Env, v.start, v.spec.Ports, v.spec.AutoStart, v.spec.Restart})
 }
 
 // keep is the loop: it makes what there is what is wanted, until ctx ends.

@@ -50,7 +50,8 @@ func (a *Agent) server(name string) *server {
 	v := a.servers[name]
 	if v == nil {
 		v = &server{name: name, sent: map[uint64]string{}}
-		v.spec = supervisor.Spec{Name: name, Dir: a.serverDir(name), Command: a.config.Command, AutoStart: true}
+		// Without a configuration it can be watched and stopped, not started.
+		v.spec = supervisor.Spec{Name: name, Dir: a.serverDir(name), AutoStart: true}
 		a.servers[name] = v
 	}
 	return v

@@ -23,17 +23,23 @@ const (
 	EnvServer = "GATEHOUSE_SERVER" // the server's name
 )
 
+// agentsOwn is what systemd gives the agent and means for it alone, sd_notify(3).
+var agentsOwn = []string{"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"}
+
 func (a *Agent) serverDir(name string) string {
 	return filepath.Join(a.config.Dir, "servers", url.PathEscape(name))
 }
 
 // specOf is how a server's process is run.
 func (a *Agent) specOf(c servergroups.ServerConfig) supervisor.Spec {
-	env := slices.Clone(a.config.Env)
+	env := slices.DeleteFunc(slices.Clone(a.config.Env), func(e string) bool {
+		name, _, _ := strings.Cut(e, "=")
+		return slices.Contains(agentsOwn, name)
+	})
 	for _, name := range sortedNames(c.Process.Environment) {
 		env = append(env, name+"="+c.Process.Environment[name])
 	}
-	env = append(env, EnvRelay+"="+filepath.Join(a.config.Dir, "agent.sock"), EnvServer+"="+c.Name)
+	env = append(env, EnvRelay+"="+a.socket, EnvServer+"="+c.Name)
 	return supervisor.Spec{
 		Name: c.Name, Dir: a.serverDir(c.Name), Env: env, MemoryLimit: c.Process.MemoryLimit,
 		// The name is for people who list the machine's processes.
