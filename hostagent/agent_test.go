@@ -227,12 +227,28 @@ func TestAChangeReachesARunningServer(t *testing.T) {
 	})
 }
 
-func order(t *testing.T, c *controllerlinktest.Controller, kind, server string, parameters map[string]any) string {
+// result gives the host an order and waits for what comes of it.
+func result(t *testing.T, c *controllerlinktest.Controller, kind, server string, parameters map[string]any) *hostlink.OrderResult {
 	t.Helper()
-	p, _ := json.Marshal(parameters)
+	r, _ := give(t, c, kind, server, parameters)
+	return r
+}
+
+func give(t *testing.T, c *controllerlinktest.Controller, kind, server string, parameters map[string]any) (*hostlink.OrderResult, []byte) {
+	t.Helper()
+	p, err := json.Marshal(parameters)
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	r, output := c.Order(ctx, "host1", &hostlink.Order{Kind: kind, Server: server, TimeoutMs: 10_000, Parameters: p})
+	return c.Order(ctx, "host1", &hostlink.Order{Kind: kind, Server: server, TimeoutMs: 10_000, Parameters: p})
+}
+
+// order is an order that must succeed; it gives the output.
+func order(t *testing.T, c *controllerlinktest.Controller, kind, server string, parameters map[string]any) string {
+	t.Helper()
+	r, output := give(t, c, kind, server, parameters)
 	if r.GetProblem() != "" {
 		t.Fatalf("%s %s: %s", kind, server, r.GetProblem())
 	}
