@@ -128,14 +128,15 @@ func (userAttribute) Holds(s *Step, _ []*node) (bool, error) {
 	return found != (config["not"] == "true"), nil
 }
 
-// credentialUsed holds when the user's credentials of the types in the
-// configuration have (or, with included=false, have not) been asked for.
+// credentialUsed holds when a credential of one of the types in the
+// configuration was used in this login, with included=true; otherwise when none
+// of them was, as the built-in flow asks after a passkey.
 type credentialUsed struct{}
 
 func (credentialUsed) Holds(s *Step, _ []*node) (bool, error) {
-	included := s.at.config["included"] != "false"
+	included := s.at.config["included"] == "true"
 	for kind := range strings.SplitSeq(strings.ReplaceAll(s.at.config["credentials"], "##", ","), ",") {
-		if kind = strings.TrimSpace(kind); kind != "" && s.login.Tab.AuthNotes["credential."+kind] != "" {
+		if kind = strings.TrimSpace(kind); kind != "" && s.login.Tab.AuthNotes[usedNote+kind] != "" {
 			return included, nil
 		}
 	}

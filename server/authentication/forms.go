@@ -179,6 +179,7 @@ func (s *Step) checkPassword(user *model.User, password string) Result {
 	}
 	s.setUser(user)
 	delete(s.login.Tab.AuthNotes, sessions.SSONote)
+	s.login.Tab.AuthNotes[usedNote+passwordType] = "true"
 	return Result{Status: Success}
 }
 

@@ -129,7 +129,7 @@ func (s *Step) checkOTP(u *model.User, selected, typed string) Result {
 			continue
 		}
 		if err := s.spend(u, c.ID, d, factor); err == nil {
-			s.login.Tab.AuthNotes["credential."+otpType] = c.ID
+			s.login.Tab.AuthNotes[usedNote+otpType] = c.ID
 			return Result{Status: Success}
 		} else if !problem.Is(err, problem.Conflict) {
 			return s.broken(err)

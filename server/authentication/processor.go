@@ -114,7 +114,7 @@ func (p *Processor) Restart(w http.ResponseWriter, r *http.Request, l *sessions.
 	l.Tab.UserID = ""
 	l.Tab.ExecutionStatus = map[string]string{}
 	l.Tab.UserSessionNotes = map[string]string{}
-	for _, note := range []string{noticeNote, sessions.UsernameNote, sessions.SSONote, sessions.RememberMeNote} {
+	for _, note := range []string{noticeNote, doneNote, sessions.UsernameNote, sessions.SSONote, sessions.RememberMeNote} {
 		delete(l.Tab.AuthNotes, note)
 	}
 	if err := p.Logins.Save(r.Context(), l); err != nil {
@@ -128,8 +128,11 @@ func (p *Processor) Restart(w http.ResponseWriter, r *http.Request, l *sessions.
 // required actions, the consent. It returns what to ask, or nil when the login
 // is complete.
 func (s *Step) walk() (*Challenge, error) {
-	if c, err := s.browser(); err != nil || c != nil {
-		return c, err
+	if s.login.Tab.AuthNotes[doneNote] == "" {
+		if c, err := s.browser(); err != nil || c != nil {
+			return c, err
+		}
+		s.login.Tab.AuthNotes[doneNote] = "true"
 	}
 	user, err := s.User()
 	if err != nil {

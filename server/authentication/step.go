@@ -22,6 +22,8 @@ import (
 // Notes of a tab that only this package reads.
 const (
 	turnNote   = "turn"   // how many forms were taken: each ends the session code before
+	doneNote   = "done"   // the flow is complete: what the user sets up now is not asked for in this login
+	usedNote   = "used."  // with a credential's type: one was verified in this login
 	noticeNote = "notice" // what is wrong with the last form, until the next
 )
 
