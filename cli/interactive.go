@@ -24,6 +24,10 @@ const completionTimeout = time.Second
 func (s *Session) Interactive(ctx context.Context, historyFile string) error {
 	shell := readline.NewShell()
 	shell.Prompt.Primary(s.Prompt)
+	// Tab writes what all completions share and lists them.
+	if err := shell.Config.Set("menu-complete-display-prefix", true); err != nil {
+		return problem.Internal.Errorf("cannot set up the line editor: %w", err)
+	}
 	shell.Completer = func(line []rune, cursor int) readline.Completions {
 		asking, cancel := context.WithTimeout(ctx, completionTimeout)
 		defer cancel()
@@ -82,21 +86,16 @@ func (s *Session) attempt(ctx context.Context, line string) {
 	}
 }
 
-// offer gives the completions of a line in the editor's form.
+// offer gives the completions of a line in the editor's form: it replaces
+// whole words, so each candidate is the word as it would be.
 func (s *Session) offer(ctx context.Context, line string) readline.Completions {
-	_, candidates := s.Complete(ctx, line)
-	pairs := make([]string, 0, 2*len(candidates))
-	for _, c := range candidates {
-		pairs = append(pairs, c.Text, c.Note)
+	start, candidates := s.Complete(ctx, line)
+	word := min(start, strings.LastIndexByte(line, ' ')+1)
+	list := make([]readline.Completion, len(candidates))
+	for i, c := range candidates {
+		list[i] = readline.Completion{Value: line[word:start] + c.Text, Display: c.Text, Description: c.Note}
 	}
-	start, _ := s.wordStart(line)
-	completions := readline.CompleteValuesDescribed(pairs...).NoSpace()
-	completions.PREFIX = line[start:]
+	completions := readline.CompleteRaw(list)
+	completions.PREFIX = line[word:]
 	return completions
-}
-
-// wordStart is where the word begins that is being completed.
-func (s *Session) wordStart(line string) (int, bool) {
-	i := strings.LastIndexAny(line, " /=:(,")
-	return i + 1, i >= 0
 }
