@@ -4,8 +4,8 @@
 // controller is reached; configurations are opaque bytes to it.
 //
 // Who may attach: a process of the agent's own user (or root) that shows the
-// token its spawn gave it, once, or the reconnect key that Attach answered
-// with. Only digests of both are ever kept.
+// token its spawn gave it, until it has the reconnect key that Attach answers
+// with, or that key. Only digests of both are ever kept.
 package configrelay
 
 import (

@@ -138,7 +138,9 @@ func (r *Relay) Attach(stream relaypb.ConfigRelay_AttachServer) error {
 }
 
 // admit checks a Hello and makes l the server's link. A spawn token gives the
-// reconnect key, and is used up; a key stays.
+// reconnect key, and is used up as soon as the server shows that it has the key:
+// by its first report, or by the key itself. An agent that is killed between
+// the two leaves a server that can still attach.
 func (r *Relay) admit(hello *relaypb.Hello, l *link) (key string, err error) {
 	refused := problem.Unauthorized.Errorf("cannot attach server %q: its token or key is not the one this agent gave", hello.GetServer())
 	r.mu.Lock()
@@ -153,12 +155,15 @@ func (r *Relay) admit(hello *relaypb.Hello, l *link) (key string, err error) {
 		if key, digest, err = newSecret(); err != nil {
 			return "", err
 		}
-		if err := r.config.Keys.SaveKeys(hello.GetServer(), "", digest); err != nil {
+		if err := r.config.Keys.SaveKeys(hello.GetServer(), e.tokenDigest, digest); err != nil {
 			return "", err
 		}
-		e.tokenDigest, e.keyDigest = "", digest
+		e.keyDigest = digest
 	case matches(hello.GetReconnectKey(), e.keyDigest):
 		key = hello.GetReconnectKey()
+		if err := r.spend(hello.GetServer(), e); err != nil {
+			return "", err
+		}
 	default:
 		return "", refused
 	}
@@ -168,6 +173,28 @@ func (r *Relay) admit(hello *relaypb.Hello, l *link) (key string, err error) {
 	e.link = l
 	l.configuration, l.directory = e.configuration, r.directory
 	return key, nil
+}
+
+// spend ends the use of a server's spawn token; r.mu is held.
+func (r *Relay) spend(server string, e *entry) error {
+	if e.tokenDigest == "" {
+		return nil
+	}
+	if err := r.config.Keys.SaveKeys(server, "", e.keyDigest); err != nil {
+		return err
+	}
+	e.tokenDigest = ""
+	return nil
+}
+
+// confirmed hears the first report on a link: its server has the key.
+func (r *Relay) confirmed(l *link) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if e := r.servers[l.server]; e != nil && e.link == l {
+		return r.spend(l.server, e)
+	}
+	return nil
 }
 
 func (r *Relay) leave(l *link) {
@@ -185,8 +212,11 @@ func (r *Relay) leave(l *link) {
 }
 
 func (r *Relay) receive(stream relaypb.ConfigRelay_AttachServer, l *link) {
-	for {
+	for first := true; ; first = false {
 		report, err := stream.Recv()
+		if err == nil && first {
+			err = r.confirmed(l)
+		}
 		if err != nil {
 			l.cancel(err)
 			return

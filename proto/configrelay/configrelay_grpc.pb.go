@@ -30,6 +30,8 @@ const (
 type ConfigRelayClient interface {
 	// Attach is a server's standing link to its agent. Its first message carries
 	// the one-time spawn token, or the reconnect key that an earlier Attach gave.
+	// A server reports nothing before it has been welcomed: its first report shows
+	// that it has the key, and ends the use of the token.
 	Attach(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[Report, Instruction], error)
 }
 
@@ -60,6 +62,8 @@ type ConfigRelay_AttachClient = grpc.BidiStreamingClient[Report, Instruction]
 type ConfigRelayServer interface {
 	// Attach is a server's standing link to its agent. Its first message carries
 	// the one-time spawn token, or the reconnect key that an earlier Attach gave.
+	// A server reports nothing before it has been welcomed: its first report shows
+	// that it has the key, and ends the use of the token.
 	Attach(grpc.BidiStreamingServer[Report, Instruction]) error
 	mustEmbedUnimplementedConfigRelayServer()
 }
