@@ -37,22 +37,34 @@ func (t Tree) Check() []Issue {
 }
 
 // check refuses the tree if the changes that led to it broke it. It looks only
-// where they can have.
+// where they can have: a domain may have thousands of hosts.
 func (t Tree) check(changes ChangeSet) error {
 	c := checker{t: t}
 	hosts := map[string]bool{}
+	var all, groups, ports bool
 	for _, ch := range changes {
-		inHost := len(ch.Address) > 0 && ch.Address[0].Type == "host"
-		if ch.Kind == Removed && !(inHost && len(ch.Address) <= 2) || !inHost {
-			return refuse(t.Check())
+		head, rest := ch.Address[:min(1, len(ch.Address))].Last(), ch.Address
+		if head.Type == "host" {
+			hosts[head.Name] = true
+			all = all || ch.Kind == Removed && len(rest) > 2 // as a security realm
+		} else {
+			groups = true
+			all = all || ch.Kind == Removed
+			ports = ports || head.Type != "profile" && head.Type != "core-service" && head.Type != "subsystem"
 		}
-		hosts[ch.Address[0].Name] = true
 		if ch.Kind != Removed {
-			c.resource(ch.Address, t.Attributes(ch.Address))
+			c.resource(rest, t.Attributes(rest))
 		}
 	}
-	for h := range hosts {
-		if t.Has(Address{{"host", h}}) {
+	if all {
+		c.issues = nil
+		t.Walk(func(a Address, attrs map[string]any) { c.resource(a, attrs) })
+	}
+	if all || groups {
+		c.groups()
+	}
+	for _, h := range t.Names(nil, "host") {
+		if ports || hosts[h] {
 			c.host(h)
 		}
 	}
@@ -75,8 +87,9 @@ func refuse(issues []Issue) error {
 }
 
 type checker struct {
-	t      Tree
-	issues []Issue
+	t       Tree
+	issues  []Issue
+	sockets map[string]map[string]any // bindings by socket-binding group, once computed
 }
 
 func (c *checker) issue(a Address, attr, format string, args ...any) {

@@ -114,7 +114,7 @@ func (p *expander) expression(depth int) (string, error) {
 	var missing error
 	if p.pos < len(p.s) && p.s[p.pos] == ':' {
 		p.pos++
-		if value, found, err = p.fallback(depth, value, found); err != nil {
+		if value, err = p.fallback(depth, value, found); err != nil {
 			return "", err
 		}
 	} else if !found {
@@ -129,15 +129,15 @@ func (p *expander) expression(depth int) (string, error) {
 
 // fallback reads the default; it is expanded only where it is needed, so that a
 // default without a value does no harm to a name that has one.
-func (p *expander) fallback(depth int, value string, found bool) (string, bool, error) {
+func (p *expander) fallback(depth int, value string, found bool) (string, error) {
 	lookup := p.lookup
 	if found {
 		p.lookup = func(string) (string, bool) { return "x", true }
 	}
 	def, err := p.text(depth, "}")
 	p.lookup = lookup
-	if err != nil || found {
-		return value, found, err
+	if found {
+		def = value
 	}
-	return def, true, nil
+	return def, err
 }

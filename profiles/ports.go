@@ -38,10 +38,7 @@ func (c *checker) serverPorts(server Address) []port {
 	groupAt := Address{{"server-group", group}}
 	sockets, _ := c.first("socket-binding-group", server, groupAt).(string)
 	socketsAt := Address{{"socket-binding-group", sockets}}
-	bindings, err := c.t.Effective(socketsAt, "socket-binding")
-	if err != nil {
-		return nil // an issue already
-	}
+	bindings := c.bindingsOf(socketsAt)
 	offset, ok := number(c.offset(server, groupAt, socketsAt), lookup)
 	if !ok {
 		return nil
@@ -71,6 +68,24 @@ func (c *checker) serverPorts(server Address) []port {
 		out = append(out, port{server, name, c.address(server, on, lookup), n})
 	}
 	return out
+}
+
+// bindingsOf are a socket-binding group's bindings; none where it is not there,
+// which is an issue already.
+func (c *checker) bindingsOf(sockets Address) map[string]any {
+	name := sockets.Last().Name
+	if b, ok := c.sockets[name]; ok {
+		return b
+	}
+	b, err := c.t.Effective(sockets, "socket-binding")
+	if err != nil {
+		b = nil
+	}
+	if c.sockets == nil {
+		c.sockets = map[string]map[string]any{}
+	}
+	c.sockets[name] = b
+	return b
 }
 
 // first is the attribute of the first resource that has it.
