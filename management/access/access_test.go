@@ -1,0 +1,348 @@
+package access_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/xdg-go/scram"
+	"pgregory.net/rapid"
+
+	"github.com/gatehouse-idp/gatehouse/internal/clock"
+	"github.com/gatehouse-idp/gatehouse/internal/clock/clocktest"
+	"github.com/gatehouse-idp/gatehouse/internal/problem"
+	"github.com/gatehouse-idp/gatehouse/management/access"
+	"github.com/gatehouse-idp/gatehouse/profiles"
+)
+
+const password = "correct-h0rse"
+
+func TestPasswordsKeepTheGuidesRules_InstallationGuide10(t *testing.T) {
+	for candidate, ok := range map[string]bool{
+		password: true, "mgmt123!": true, "pässw0rd.": true,
+		"root": false, "Admin": false, "administrator": false, // restricted
+		"short1!": false, "nodigits!": false, "n0symbols": false, "1234567!": false, // too weak
+		"eva-1234":                 false, // the name
+		strings.Repeat("a1!", 400): false,
+	} {
+		if err := access.CheckPassword("eva-1234", candidate); (err == nil) != ok {
+			t.Errorf("%.20q: %v", candidate, err)
+		} else if err != nil && strings.Contains(err.Error(), candidate) && candidate != "eva-1234" && len(candidate) > 5 && candidate != "administrator" {
+			t.Errorf("the refusal shows the password: %v", err)
+		}
+	}
+	for name, ok := range map[string]bool{"eva": true, "eva@example.com": true, "": false, "local": false, "a b": false, "a/b": false, "a=b,n": false, strings.Repeat("x", 65): false} {
+		if err := access.CheckName(name); (err == nil) != ok {
+			t.Errorf("name %q: %v", name, err)
+		}
+	}
+}
+
+func TestStoreKeepsNoPassword(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "users.json")
+	store := access.NewFileStore(path)
+	user, err := access.NewUser("eva", password, []access.Grant{{Role: access.Operator, Hosts: []string{"h1"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.PutUser(t.Context(), user); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil || bytes.Contains(data, []byte(password)) {
+		t.Errorf("the file holds the password, or %v", err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	got, err := access.NewFileStore(path).User(t.Context(), "eva")
+	if err != nil || !got.Verifier.Matches("eva", password) || got.Verifier.Matches("eva", password+"x") || got.Grants[0].Hosts[0] != "h1" {
+		t.Errorf("read back: %+v, %v", got.Grants, err)
+	}
+	if err := store.RemoveUser(t.Context(), "eva"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.User(t.Context(), "eva"); !problem.Is(err, problem.NotFound) {
+		t.Errorf("after the removal: %v", err)
+	}
+	if err := store.RemoveUser(t.Context(), "eva"); !problem.Is(err, problem.NotFound) {
+		t.Errorf("a second removal: %v", err)
+	}
+}
+
+// sessions has one user, eva.
+func sessions(t *testing.T) (*access.Sessions, access.Store, *clocktest.Clock) {
+	t.Helper()
+	store := access.NewFileStore(filepath.Join(t.TempDir(), "users.json"))
+	user, err := access.NewUser("eva", password, []access.Grant{{Role: access.Operator}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.PutUser(t.Context(), user); err != nil {
+		t.Fatal(err)
+	}
+	c := clocktest.New(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+	return access.NewSessions(store, bytes.Repeat([]byte("k"), 32), c), store, c
+}
+
+// login goes through a SCRAM conversation and gives the token.
+func login(ctx context.Context, s *access.Sessions, name, secret string) (token, firstAnswer string, err error) {
+	user, err := scram.SHA256.NewClient(name, secret, "")
+	if err != nil {
+		return "", "", err
+	}
+	l, err := s.Login(ctx)
+	if err != nil {
+		return "", "", err
+	}
+	conversation := user.NewConversation()
+	answer := ""
+	for {
+		message, err := conversation.Step(answer)
+		if err != nil {
+			return "", firstAnswer, err
+		}
+		var done bool
+		if answer, done, err = l.Step(message); err != nil {
+			return "", firstAnswer, err
+		}
+		if firstAnswer == "" {
+			firstAnswer = answer
+		}
+		if done {
+			if _, err := conversation.Step(answer); err != nil || !conversation.Valid() {
+				return "", firstAnswer, fmt.Errorf("the server proved nothing: %w", err)
+			}
+			token, _ = l.Token()
+			return token, firstAnswer, nil
+		}
+	}
+}
+
+func TestSessionLastsItsTimeAndNoLonger(t *testing.T) {
+	s, store, c := sessions(t)
+	token, _, err := login(t.Context(), s, "eva", password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if caller, err := s.Bearer(t.Context(), token); err != nil || caller.Name != "eva" || caller.Mechanism != access.SCRAM {
+		t.Fatalf("%+v, %v", caller, err)
+	}
+	other := access.NewSessions(store, bytes.Repeat([]byte("k"), 32), c)
+	if _, err := other.Bearer(t.Context(), token); err != nil {
+		t.Errorf("at another controller with the same key: %v", err)
+	}
+	foreign := access.NewSessions(store, nil, c)
+	if _, err := foreign.Bearer(t.Context(), token); !problem.Is(err, problem.Unauthorized) {
+		t.Errorf("at a foreign controller: %v", err)
+	}
+	c.Advance(access.SessionLifetime)
+	if _, err := s.Bearer(t.Context(), token); !problem.Is(err, problem.Unauthorized) {
+		t.Errorf("after its time: %v", err)
+	}
+}
+
+func TestForgedTokensAreRefused(t *testing.T) {
+	s, _, _ := sessions(t)
+	token, _, err := login(t.Context(), s, "eva", password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		forged := []byte(token)
+		at := rapid.IntRange(0, len(forged)-1).Draw(t, "at")
+		forged[at] = rapid.Byte().Draw(t, "byte")
+		caller, err := s.Bearer(context.Background(), string(forged))
+		if string(forged) != token && err == nil {
+			t.Fatalf("token %q gives %+v", forged, caller)
+		}
+	})
+}
+
+func TestUnknownUserCannotBeToldFromWrongPassword_RFC5802_7(t *testing.T) {
+	s, _, _ := sessions(t)
+	_, known, wrong := login(t.Context(), s, "eva", "wrong-passw0rd")
+	_, first, unknown := login(t.Context(), s, "nobody", password)
+	_, again, _ := login(t.Context(), s, "nobody", password)
+	if wrong == nil || unknown == nil || wrong.Error() != unknown.Error() {
+		t.Errorf("%v, %v", wrong, unknown)
+	}
+	salt := func(message string) string { return strings.Split(message, ",s=")[1] }
+	if salt(first) != salt(again) {
+		t.Error("the salt of an unknown user changes, which tells it from a known one")
+	}
+	if len(salt(first)) != len(salt(known)) {
+		t.Errorf("the salts differ in form: %q, %q", salt(first), salt(known))
+	}
+	if _, err := s.Basic(t.Context(), "eva", password); err != nil {
+		t.Errorf("basic: %v", err)
+	}
+	for _, pair := range [][2]string{{"eva", "wrong-passw0rd"}, {"nobody", password}, {"eva", strings.Repeat("x", 4096)}} {
+		if _, err := s.Basic(t.Context(), pair[0], pair[1]); !problem.Is(err, problem.Unauthorized) {
+			t.Errorf("basic %s: %v", pair[0], err)
+		}
+	}
+}
+
+func TestBasicForgetsWithTheRemovedUser(t *testing.T) {
+	s, store, _ := sessions(t)
+	for range 2 { // the second is remembered
+		if _, err := s.Basic(t.Context(), "eva", password); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := store.RemoveUser(t.Context(), "eva"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Basic(t.Context(), "eva", password); !problem.Is(err, problem.Unauthorized) {
+		t.Errorf("after the removal: %v", err)
+	}
+}
+
+func TestAuditRotatesAndLosesNothing(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "audit.log")
+	audit, err := access.NewAudit(access.AuditConfig{File: file, MaxBytes: 400, Clock: clock.Real()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 4 {
+		audit.Record(access.Event{User: "eva", Outcome: "success", Revision: uint64(i + 1)})
+	}
+	if err := audit.Close(); err != nil {
+		t.Fatal(err)
+	}
+	found := map[uint64]bool{}
+	for _, name := range []string{file, file + ".1"} {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range bytes.Lines(data) {
+			var e access.Event
+			if err := json.Unmarshal(line, &e); err != nil || e.Time.IsZero() {
+				t.Errorf("line %s: %v", line, err)
+			}
+			found[e.Revision] = true
+		}
+	}
+	if len(found) != 4 {
+		t.Errorf("events %v of 4", found)
+	}
+}
+
+func TestSecretsAreMaskedInAuditedOperations(t *testing.T) {
+	source := profiles.Address{{Type: "profile", Name: "p"}, {Type: "subsystem", Name: "datasources"}, {Type: "data-source", Name: "d"}}
+	secret := profiles.Operation{Name: "write-attribute", Address: source, Params: map[string]any{"name": "password", "value": "s3cret"}}
+	for _, op := range []profiles.Operation{
+		secret,
+		{Name: "add", Address: source, Params: map[string]any{"user-name": "sa", "password": "s3cret"}},
+		{Name: "add-user", Params: map[string]any{"name": "eva", "password": "s3cret"}},
+		{Name: "set-user-password", Params: map[string]any{"name": "eva", "password": "s3cret"}},
+		{Name: "apply", Params: map[string]any{"toml": "password = 's3cret'"}},
+		profiles.Composite(profiles.Operation{Name: "read-resource"}, secret),
+		profiles.Composite(profiles.Composite(secret)),
+	} {
+		masked, err := json.Marshal(access.MaskOperation(op, profiles.Domain))
+		if err != nil || bytes.Contains(masked, []byte("s3cret")) {
+			t.Errorf("%s, %v", masked, err)
+		}
+	}
+	if op := access.MaskOperation(secret, profiles.Domain); op.Params["name"] != "password" || op.Address.String() != source.String() {
+		t.Errorf("masked too much: %s", op)
+	}
+}
+
+func TestEachRoleMayDoItsPart(t *testing.T) {
+	tree, err := profiles.Default(profiles.Domain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(text string) profiles.Address {
+		a, err := profiles.ParseAddress(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	const clustered = "/profile=auth-server-clustered"
+	cases := []struct {
+		op    profiles.Operation
+		roles string // initials: M onitor, O perator, m aintainer, D eployer, A dministrator, a uditor, S uperuser
+	}{
+		{profiles.Operation{Name: "read-resource"}, "MOmDAaS"},
+		{profiles.Operation{Name: "history"}, "MOmDAaS"},
+		{profiles.Operation{Name: "stop-servers"}, "OmAS"},
+		{profiles.Operation{Name: "write-attribute", Address: at(clustered + "/subsystem=identity"), Params: map[string]any{"name": "web-context", "value": "x"}}, "mDAS"},
+		{profiles.Operation{Name: "write-attribute", Address: at(clustered + "/subsystem=identity"), Params: map[string]any{"name": "web-context", "value": "x"}, Headers: map[string]any{"dry-run": true}}, "MOmDAaS"},
+		{profiles.Operation{Name: "add", Address: at("/system-property=x")}, "mAS"},
+		{profiles.Operation{Name: "write-attribute", Address: at(clustered + "/subsystem=datasources/data-source=KeycloakDS"), Params: map[string]any{"name": "password"}}, "AS"},
+		{profiles.Operation{Name: "read-attribute", Address: at(clustered + "/subsystem=datasources/data-source=KeycloakDS"), Params: map[string]any{"name": "password"}}, "AaS"},
+		{profiles.Operation{Name: "add-host", Params: map[string]any{"name": "x"}}, "AS"},
+		{profiles.Operation{Name: "add-user", Params: map[string]any{"name": "x"}}, "AS"},
+		{profiles.Operation{Name: "list-users"}, "AaS"},
+		{profiles.Operation{Name: "revert", Params: map[string]any{"to": int64(1)}}, "AS"},
+		{profiles.Operation{Name: "read-resource", Address: at("/core-service=management/access=authorization")}, "AaS"},
+		{profiles.Operation{Name: "write-attribute", Address: at("/core-service=management/access=audit"), Params: map[string]any{"name": "enabled"}}, "aS"},
+		{profiles.Operation{Name: "add", Address: at("/core-service=management/security-realm=UndertowRealm")}, "AS"},
+		{profiles.Operation{Name: "no-such-operation"}, "mAS"},
+	}
+	initials := map[byte]access.Role{'M': access.Monitor, 'O': access.Operator, 'm': access.Maintainer, 'D': access.Deployer, 'A': access.Administrator, 'a': access.Auditor, 'S': access.SuperUser}
+	for _, c := range cases {
+		for initial, role := range initials {
+			caller := access.Caller{Name: "x", Grants: []access.Grant{{Role: role}}}
+			err := access.Authorize(caller, c.op, tree)
+			if may := strings.IndexByte(c.roles, initial) >= 0; may != (err == nil) || err != nil && !problem.Is(err, problem.Forbidden) {
+				t.Errorf("%s as %s: %v, want allowed %v", c.op, role, err, may)
+			}
+		}
+		if err := access.Authorize(access.Caller{Name: "nobody"}, c.op, tree); err == nil {
+			t.Errorf("%s without a role is allowed", c.op)
+		}
+	}
+}
+
+func TestHostScopeHidesOtherHosts(t *testing.T) {
+	tree, err := profiles.ParseTOML("t.toml", append(profiles.DefaultTOML(profiles.Domain), []byte(`
+[host.h1.server-config.one]
+group = "auth-server-group"
+[host.h2.server-config.two]
+group = "load-balancer-group"
+`)...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	byHost := access.Caller{Name: "x", Grants: []access.Grant{{Role: access.Operator, Hosts: []string{"h1"}}}}
+	byGroup := access.Caller{Name: "y", Grants: []access.Grant{{Role: access.Operator, ServerGroups: []string{"auth-server-group"}}}}
+	at := func(host, typ, name string) profiles.Address {
+		return profiles.Address{{Type: "host", Name: host}, {Type: typ, Name: name}}
+	}
+	cases := []struct {
+		caller access.Caller
+		op     string
+		at     profiles.Address
+		want   problem.Kind // Internal stands for allowed
+	}{
+		{byHost, "stop", at("h1", "server-config", "one"), problem.Internal},
+		{byHost, "stop", at("h2", "server-config", "two"), problem.NotFound},
+		{byHost, "read-resource", at("h2", "server", "two"), problem.NotFound},
+		{byHost, "stop-servers", nil, problem.Forbidden},
+		{byHost, "stop-servers", profiles.Address{{Type: "host", Name: "*"}}, problem.Forbidden},
+		{byGroup, "stop", at("h1", "server", "one"), problem.Internal},
+		{byGroup, "stop", at("h2", "server", "two"), problem.NotFound},
+		{byGroup, "stop-servers", profiles.Address{{Type: "server-group", Name: "auth-server-group"}}, problem.Internal},
+		{byGroup, "stop-servers", profiles.Address{{Type: "server-group", Name: "load-balancer-group"}}, problem.NotFound},
+		{byGroup, "read-resource", profiles.Address{{Type: "host", Name: "h1"}}, problem.Internal},
+	}
+	for _, c := range cases {
+		err := access.Authorize(c.caller, profiles.Operation{Name: c.op, Address: c.at}, tree)
+		if c.want == problem.Internal && err != nil || c.want != problem.Internal && !problem.Is(err, c.want) {
+			t.Errorf("%s %s:%s: %v, want %v", c.caller.Name, c.at, c.op, err, c.want)
+		}
+	}
+}
