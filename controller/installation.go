@@ -29,6 +29,10 @@ type installation struct {
 	// AuthorityKey (PEM) is here only from the first boot of a domain until the
 	// authority is replicated.
 	AuthorityKey []byte `json:"authority-key,omitempty"`
+	// Controllers are the native addresses that were known last: where to ask
+	// when this controller comes back at another address, and the leader cannot
+	// reach it to tell it anything.
+	Controllers []string `json:"controllers,omitempty"`
 
 	path string
 }

@@ -44,6 +44,8 @@ func (p *parts) establish(ctx context.Context) error {
 		return err
 	}
 	if p.in.AuthorityKey != nil {
+		p.installing.Lock()
+		defer p.installing.Unlock()
 		p.in.AuthorityKey = nil // the authority is replicated now
 		return p.in.save()
 	}
@@ -77,6 +79,7 @@ func (p *parts) keepMembership(ctx context.Context) error {
 		if addresses := p.controllers(); len(addresses) > 0 && !slices.Equal(addresses, told) {
 			told = addresses
 			p.publisher.SetControllers(addresses)
+			p.remember(addresses)
 		}
 		settled := p.settled(ctx)
 		if settled && !ready {
@@ -97,6 +100,25 @@ func (p *parts) keepMembership(ctx context.Context) error {
 	}
 }
 
+// remember keeps the controllers' addresses for the next boot.
+func (p *parts) remember(addresses []string) {
+	p.installing.Lock()
+	defer p.installing.Unlock()
+	if slices.Equal(p.in.Controllers, addresses) {
+		return
+	}
+	p.in.Controllers = addresses
+	if err := p.in.save(); err != nil {
+		p.cfg.Log.Warn().Err(err).Msg("cannot remember where the controllers are")
+	}
+}
+
+func (p *parts) remembered() []string {
+	p.installing.Lock()
+	defer p.installing.Unlock()
+	return p.in.Controllers
+}
+
 // settled reports whether this controller is a member where it should be; if
 // not, it asks for it.
 func (p *parts) settled(ctx context.Context) bool {
@@ -113,25 +135,26 @@ func (p *parts) settled(ctx context.Context) bool {
 			return p.replica.Leader().Name != ""
 		}
 	}
-	if err := p.join(ctx, len(members) == 0); err != nil {
+	if err := p.join(ctx); err != nil {
 		p.cfg.Log.Warn().Err(err).Msg("cannot become a member yet")
 	}
 	return false
 }
 
-// join asks the leader, or at the first boot the controllers that it was told
-// of, to make this controller a member.
-func (p *parts) join(ctx context.Context, first bool) error {
+// join asks to be a member at this place: the leader when it is known, else any
+// controller that is. A controller that moved cannot be reached by the leader,
+// and so knows none.
+func (p *parts) join(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	if !first {
+	if p.replica.Leader().Name != "" {
 		return p.leader.Join(ctx, p.in.Name, p.place)
 	}
-	if len(p.cfg.Join) == 0 {
-		return problem.Precondition.Errorf("cannot become a member: this controller was not told of any other")
-	}
-	var err error
-	for _, address := range p.cfg.Join {
+	err := problem.Precondition.Errorf("cannot become a member: this controller knows no other")
+	for _, address := range slices.Concat(p.controllers(), p.remembered(), p.cfg.Join) {
+		if address == p.place.Native {
+			continue
+		}
 		if err = peers.JoinAt(ctx, address, p.identity, p.allow, p.place); err == nil {
 			return nil
 		}
@@ -200,7 +223,10 @@ func (p *parts) keepCertificate(ctx context.Context) error {
 		if clock.Sleep(ctx, p.cfg.Clock, wait) != nil {
 			return nil
 		}
-		if err := p.in.renew(p.authority, p.identity); err != nil {
+		p.installing.Lock()
+		err := p.in.renew(p.authority, p.identity)
+		p.installing.Unlock()
+		if err != nil {
 			p.cfg.Log.Error().Err(err).Msg("cannot renew this controller's certificate; trying again in a minute")
 			continue
 		}

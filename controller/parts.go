@@ -9,6 +9,7 @@ import (
 	"errors"
 	"net/http"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -34,14 +35,15 @@ import (
 // parts are the running parts of a controller.
 type parts struct {
 	*Controller
-	in        installation
-	identity  *certs.Identity
-	replica   *replica.Replica
-	leader    *peers.Client
-	authority *authority.Authority
-	publisher *publisher.Publisher
-	desk      *operations.Desk
-	api       *api.Interface
+	installing sync.Mutex // held while in is changed and saved
+	in         installation
+	identity   *certs.Identity
+	replica    *replica.Replica
+	leader     *peers.Client
+	authority  *authority.Authority
+	publisher  *publisher.Publisher
+	desk       *operations.Desk
+	api        *api.Interface
 }
 
 // messageLimit bounds a gRPC message: a snapshot of a host with 1,000 servers.

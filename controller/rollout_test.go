@@ -17,15 +17,19 @@ import (
 // fleet is simulated hosts whose servers restart as the test wants.
 type fleet struct {
 	mu       sync.Mutex
-	restarts []string        // "host/server", in order
-	sick     map[string]bool // servers that do not start with the change
-	changed  func() bool     // whether the change is in force
+	restarts []string            // "host/server", in order
+	sick     map[string]bool     // servers that do not start with the change
+	changed  func() bool         // whether the change is in force
+	hold     func(server string) // called before a restart is done, if not nil
 }
 
 func (f *fleet) obey(host string) func(*hostlink.Order, *hostlink.ServerStatus) error {
 	return func(o *hostlink.Order, s *hostlink.ServerStatus) error {
 		f.mu.Lock()
 		defer f.mu.Unlock()
+		if f.hold != nil {
+			f.hold(host + "/" + s.Name)
+		}
 		f.restarts = append(f.restarts, host+"/"+s.Name)
 		if f.sick[host+"/"+s.Name] && f.changed() {
 			s.State, s.Healthy, s.Message = "FAILED", false, "it does not like the change"

@@ -35,6 +35,8 @@ type Records interface {
 	// Put stores if expect holds (domain.Any, domain.Absent or a version).
 	Put(ctx context.Context, kind, key string, value []byte, expect uint64) error
 	Delete(ctx context.Context, kind, key string, expect uint64) error
+	// Fresh returns when all that was acknowledged before can be read here.
+	Fresh(ctx context.Context) error
 }
 
 // Presence says which hosts are connected to the domain now.

@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"context"
 	"encoding/json"
 
 	"github.com/xdg-go/scram"
@@ -15,6 +16,7 @@ import (
 type JoinStream interface {
 	Send(*hostlink.JoinMessage) error
 	Recv() (*hostlink.JoinMessage, error)
+	Context() context.Context
 }
 
 // Join authenticates one that joins in a role and gives it a certificate:
@@ -30,6 +32,11 @@ func (a *Authority) Join(role string, stream JoinStream) (name string, err error
 		return "", problem.Invalid.Errorf("cannot join: the first message does not say who is joining")
 	}
 	name = start.Host
+	if !a.Invited(role, name) {
+		// It may have been invited just now, through another controller. When no
+		// leader can be asked, what is known here decides.
+		_ = a.records.Fresh(stream.Context())
+	}
 	if err := a.authenticate(role, start, stream); err != nil {
 		return name, err
 	}

@@ -171,6 +171,9 @@ func (d *Desk) Join(ctx context.Context, name string, at peers.Place) error {
 // Leads implements peers.Domain.
 func (d *Desk) Leads() bool { return d.replica.Leads() }
 
+// Index implements peers.Domain.
+func (d *Desk) Index() (uint64, error) { return d.replica.Index() }
+
 // Write implements peers.Domain.
 func (d *Desk) Write(entry []byte) (uint64, error) { return d.replica.Write(entry) }
 

@@ -92,16 +92,22 @@ func (d *Desk) Follow(ctx context.Context, caller access.Caller, op profiles.Ope
 // run carries the operation out here or on the leader.
 func (d *Desk) run(ctx context.Context, r request) (api.Response, error) {
 	r.op.Address = r.op.Address.Canonical()
-	if r.flag("allow-stale") && r.op.ReadOnly() {
-		return d.carryOut(ctx, r)
-	}
-	if d.replica.Leads() {
-		if err := d.replica.Read(); err != nil {
+	switch leads := d.replica.Leads(); {
+	case r.op.ReadOnly() && r.flag("allow-stale"):
+	case leads || r.op.ReadOnly() && ofModel(r.op):
+		if err := d.replica.Fresh(ctx); err != nil {
 			return api.Response{}, err
 		}
-		return d.carryOut(ctx, r)
+	default:
+		return d.forward(ctx, r)
 	}
-	return d.forward(ctx, r)
+	return d.carryOut(ctx, r)
+}
+
+// ofModel reports whether an operation concerns the model alone, which every
+// controller has; what runs, and rollouts, only the leader sees whole.
+func ofModel(op profiles.Operation) bool {
+	return own(shapeOf(op.Address), op.Name) == nil || op.Name == "history" || op.Name == "diff" || op.Name == "read-config-as-toml"
 }
 
 // forward hands the operation to the leader.
@@ -128,6 +134,9 @@ func (d *Desk) forward(ctx context.Context, r request) (response api.Response, e
 		return response, problem.Internal.Errorf("cannot read the leader's answer: %w", err)
 	}
 	response = api.Response{Revision: w.Revision, Headers: w.Headers}
+	if err := d.replica.Fresh(ctx); err != nil { // its author may read it here next
+		d.log.Debug().Err(err).Msg("answered before the answer's revision was here")
+	}
 	if len(w.Result) > 0 {
 		response.Result = w.Result
 	}

@@ -133,6 +133,16 @@ func (c *Client) Propose(ctx context.Context, entry []byte) (uint64, error) {
 	return r.Revision, nil
 }
 
+// ReadIndex implements replica.Leader.
+func (c *Client) ReadIndex(ctx context.Context) (uint64, error) {
+	leader, err := c.leader()
+	if err != nil {
+		return 0, err
+	}
+	answer, err := leader.ReadIndex(ctx, &peerlink.ReadIndexRequest{})
+	return answer.GetIndex(), problem.FromGRPC(err)
+}
+
 type proposed struct {
 	Revision uint64 `json:"revision"`
 }

@@ -24,6 +24,8 @@ type Domain interface {
 	// ExecuteFor and FollowFor run an operation (JSON) as a caller (JSON).
 	ExecuteFor(ctx context.Context, caller, operation []byte) (response []byte, err error)
 	FollowFor(ctx context.Context, caller, operation []byte, emit func(event []byte) error) (response []byte, err error)
+	// Index is the place in the log that this controller, leading, has applied.
+	Index() (uint64, error)
 	// Leads reports whether this controller leads.
 	Leads() bool
 }
@@ -74,6 +76,15 @@ func (s *Server) Propose(ctx context.Context, p *peerlink.Proposal) (*peerlink.P
 	}
 	result, err := json.Marshal(proposed{Revision: revision})
 	return &peerlink.ProposalResult{Result: result}, err
+}
+
+// ReadIndex implements peerlink.PeerLinkServer.
+func (s *Server) ReadIndex(ctx context.Context, _ *peerlink.ReadIndexRequest) (*peerlink.ReadIndexResponse, error) {
+	if _, err := s.controller(ctx); err != nil {
+		return nil, problem.ToGRPC(err)
+	}
+	index, err := s.Domain.Index()
+	return &peerlink.ReadIndexResponse{Index: index}, problem.ToGRPC(err)
 }
 
 // Execute implements peerlink.PeerLinkServer.

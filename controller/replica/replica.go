@@ -8,6 +8,7 @@ package replica
 import (
 	"context"
 	"io"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -24,6 +25,8 @@ import (
 type Leader interface {
 	// Propose gives the revision that a commit made.
 	Propose(ctx context.Context, entry []byte) (revision uint64, err error)
+	// ReadIndex is the leader's Index.
+	ReadIndex(ctx context.Context) (uint64, error)
 }
 
 // Replica is the domain on this controller. It is safe for concurrent use.
@@ -47,6 +50,53 @@ type adapter struct{ m *statemachine.Machine }
 func (a adapter) Apply(index uint64, entry []byte) (any, error) { return a.m.Apply(index, entry) }
 func (a adapter) Snapshot() (consensus.Snapshot, error)         { return a.m.Snapshot(), nil }
 func (a adapter) Restore(r io.Reader) error                     { return a.m.Restore(r) }
+
+// catchUp bounds how long a follower waits for what the leader has applied: it
+// learns of it with the next exchange of heartbeats.
+const catchUp = 5 * time.Second
+
+// Fresh returns when this controller's state holds every write that was
+// acknowledged, by any controller, before Fresh was called: what is then read
+// from it is linearizable.
+func (r *Replica) Fresh(ctx context.Context) error {
+	if r.Leads() {
+		return r.Read()
+	}
+	index, err := r.leader.ReadIndex(ctx)
+	if err != nil {
+		return err
+	}
+	return r.reach(ctx, index)
+}
+
+// Index is the place in the log that this controller has applied, at a moment
+// when it certainly led.
+func (r *Replica) Index() (uint64, error) {
+	if err := r.Read(); err != nil {
+		return 0, err
+	}
+	index, _ := r.machine.Applied()
+	return index, nil
+}
+
+// reach waits until this controller has applied the entry at an index.
+func (r *Replica) reach(ctx context.Context, index uint64) error {
+	timer := r.clock.NewTimer(catchUp)
+	defer timer.Stop()
+	for {
+		applied, changed := r.machine.Applied()
+		if applied >= index {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+			return problem.Unavailable.Errorf("cannot read: this controller is %d entries behind the leader", index-applied)
+		case <-ctx.Done():
+			return problem.Timeout.Errorf("cannot read: %w", ctx.Err())
+		}
+	}
+}
 
 // State is the newest state this controller has applied and a channel that is
 // closed when there is a newer one. It may be behind the leader's.
@@ -102,7 +152,10 @@ func (r *Replica) Propose(ctx context.Context, e *raftlog.Entry) (revision uint6
 	if r.Leads() {
 		return r.Write(data)
 	}
-	return r.leader.Propose(ctx, data)
+	if revision, err = r.leader.Propose(ctx, data); err != nil {
+		return 0, err
+	}
+	return revision, r.Fresh(ctx) // its author may read it here next
 }
 
 // Write puts an encoded entry into the log, here. Only the leader can.

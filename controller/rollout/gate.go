@@ -36,13 +36,39 @@ func (e *Engine) bring(ctx context.Context, s Server, revision uint64, resumed b
 	}
 	if order == "" {
 		before = nil
-	} else if _, err := e.hosts.Order(ctx, s.Host, publisher.Order{Kind: order, Server: s.Name, Timeout: orderTimeout}); err != nil {
+	} else if err := e.order(ctx, s, order, before); err != nil {
 		return Failed, err
 	}
 	if err := e.gate(ctx, s, before); err != nil {
 		return Failed, err
 	}
 	return Done, e.soak(ctx, s, soak)
+}
+
+// orderAttempts is how often an order is given when its host is lost before the
+// answer: links break, and controllers change.
+const orderAttempts = 3
+
+// order gives the order. A host that was lost meanwhile is waited for; whether it
+// did what it was told is then seen from the server.
+func (e *Engine) order(ctx context.Context, s Server, kind string, before *hostlink.ServerStatus) error {
+	for attempt := 1; ; attempt++ {
+		_, err := e.hosts.Order(ctx, s.Host, publisher.Order{Kind: kind, Server: s.Name, Timeout: orderTimeout})
+		if !problem.Is(err, problem.Unavailable) || attempt == orderAttempts {
+			return err
+		}
+		if lost := e.taken(ctx, s.Host); lost != nil {
+			return lost
+		}
+		if now := e.status(s); now != nil && !same(now, before) {
+			return nil
+		}
+	}
+}
+
+// same reports whether a server is still in the state it was in.
+func same(a, b *hostlink.ServerStatus) bool {
+	return a != nil && b != nil && a.Pid == b.Pid && a.SinceUnixMs == b.SinceUnixMs && a.Restarts == b.Restarts
 }
 
 // need is the order that brings a server to its newest configuration; "" for
@@ -86,7 +112,7 @@ func (e *Engine) taken(ctx context.Context, host string) error {
 func (e *Engine) gate(ctx context.Context, s Server, before *hostlink.ServerStatus) error {
 	return e.await(ctx, gateTimeout, "it did not become healthy", func(map[string]publisher.HostState) (bool, error) {
 		status := e.status(s)
-		if status == nil || before != nil && status.Pid == before.Pid && status.SinceUnixMs == before.SinceUnixMs && status.Restarts == before.Restarts {
+		if status == nil || same(status, before) {
 			return false, nil
 		}
 		if broken(status) {

@@ -27,6 +27,7 @@ const Format = 1
 type Machine struct {
 	mu      sync.Mutex
 	state   domain.State
+	applied uint64 // the index of the last entry
 	changed chan struct{}
 }
 
@@ -41,10 +42,19 @@ func (m *Machine) State() (domain.State, <-chan struct{}) {
 	return m.state, m.changed
 }
 
-func (m *Machine) set(s domain.State) {
+// Applied is the index of the last entry that was applied, and a channel that is
+// closed when there is a later one. After a restart it is 0 until the first.
+func (m *Machine) Applied() (uint64, <-chan struct{}) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.state = s
+	return m.applied, m.changed
+}
+
+// set replaces the state; index is 0 when it is not known.
+func (m *Machine) set(s domain.State, index uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.state, m.applied = s, max(m.applied, index)
 	close(m.changed)
 	m.changed = make(chan struct{})
 }
@@ -67,9 +77,10 @@ func (m *Machine) Apply(index uint64, data []byte) (any, error) {
 	if err != nil {
 		return nil, problem.Internal.Errorf("cannot apply entry %d: %w", index, err)
 	}
-	if result.Err == nil {
-		m.set(next)
+	if result.Err != nil {
+		next = before
 	}
+	m.set(next, index)
 	return result, nil
 }
 

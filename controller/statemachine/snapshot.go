@@ -66,7 +66,7 @@ func (m *Machine) Restore(r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	m.set(s)
+	m.set(s, 0)
 	return nil
 }
 

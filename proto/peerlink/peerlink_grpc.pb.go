@@ -25,13 +25,14 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	PeerLink_Enrol_FullMethodName   = "/gatehouse.peerlink.v1.PeerLink/Enrol"
-	PeerLink_Key_FullMethodName     = "/gatehouse.peerlink.v1.PeerLink/Key"
-	PeerLink_Join_FullMethodName    = "/gatehouse.peerlink.v1.PeerLink/Join"
-	PeerLink_Execute_FullMethodName = "/gatehouse.peerlink.v1.PeerLink/Execute"
-	PeerLink_Follow_FullMethodName  = "/gatehouse.peerlink.v1.PeerLink/Follow"
-	PeerLink_Propose_FullMethodName = "/gatehouse.peerlink.v1.PeerLink/Propose"
-	PeerLink_Relay_FullMethodName   = "/gatehouse.peerlink.v1.PeerLink/Relay"
+	PeerLink_Enrol_FullMethodName     = "/gatehouse.peerlink.v1.PeerLink/Enrol"
+	PeerLink_Key_FullMethodName       = "/gatehouse.peerlink.v1.PeerLink/Key"
+	PeerLink_Join_FullMethodName      = "/gatehouse.peerlink.v1.PeerLink/Join"
+	PeerLink_Execute_FullMethodName   = "/gatehouse.peerlink.v1.PeerLink/Execute"
+	PeerLink_Follow_FullMethodName    = "/gatehouse.peerlink.v1.PeerLink/Follow"
+	PeerLink_Propose_FullMethodName   = "/gatehouse.peerlink.v1.PeerLink/Propose"
+	PeerLink_ReadIndex_FullMethodName = "/gatehouse.peerlink.v1.PeerLink/ReadIndex"
+	PeerLink_Relay_FullMethodName     = "/gatehouse.peerlink.v1.PeerLink/Relay"
 )
 
 // PeerLinkClient is the client API for PeerLink service.
@@ -52,6 +53,10 @@ type PeerLinkClient interface {
 	// Propose writes a log entry that the calling controller decided; the leader
 	// refuses it when its precondition no longer holds.
 	Propose(ctx context.Context, in *Proposal, opts ...grpc.CallOption) (*ProposalResult, error)
+	// ReadIndex gives the place in the log that the leader has applied, at a moment
+	// when it was certainly the leader: a controller that has applied as much
+	// reads as the leader would.
+	ReadIndex(ctx context.Context, in *ReadIndexRequest, opts ...grpc.CallOption) (*ReadIndexResponse, error)
 	// Relay carries the hosts connected to the calling controller to the leader:
 	// what they report goes up; orders and the directory come down.
 	Relay(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[RelayReport, RelayInstruction], error)
@@ -137,6 +142,16 @@ func (c *peerLinkClient) Propose(ctx context.Context, in *Proposal, opts ...grpc
 	return out, nil
 }
 
+func (c *peerLinkClient) ReadIndex(ctx context.Context, in *ReadIndexRequest, opts ...grpc.CallOption) (*ReadIndexResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReadIndexResponse)
+	err := c.cc.Invoke(ctx, PeerLink_ReadIndex_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *peerLinkClient) Relay(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[RelayReport, RelayInstruction], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &PeerLink_ServiceDesc.Streams[2], PeerLink_Relay_FullMethodName, cOpts...)
@@ -168,6 +183,10 @@ type PeerLinkServer interface {
 	// Propose writes a log entry that the calling controller decided; the leader
 	// refuses it when its precondition no longer holds.
 	Propose(context.Context, *Proposal) (*ProposalResult, error)
+	// ReadIndex gives the place in the log that the leader has applied, at a moment
+	// when it was certainly the leader: a controller that has applied as much
+	// reads as the leader would.
+	ReadIndex(context.Context, *ReadIndexRequest) (*ReadIndexResponse, error)
 	// Relay carries the hosts connected to the calling controller to the leader:
 	// what they report goes up; orders and the directory come down.
 	Relay(grpc.BidiStreamingServer[RelayReport, RelayInstruction]) error
@@ -198,6 +217,9 @@ func (UnimplementedPeerLinkServer) Follow(*Forward, grpc.ServerStreamingServer[F
 }
 func (UnimplementedPeerLinkServer) Propose(context.Context, *Proposal) (*ProposalResult, error) {
 	return nil, status.Error(codes.Unimplemented, "method Propose not implemented")
+}
+func (UnimplementedPeerLinkServer) ReadIndex(context.Context, *ReadIndexRequest) (*ReadIndexResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReadIndex not implemented")
 }
 func (UnimplementedPeerLinkServer) Relay(grpc.BidiStreamingServer[RelayReport, RelayInstruction]) error {
 	return status.Error(codes.Unimplemented, "method Relay not implemented")
@@ -313,6 +335,24 @@ func _PeerLink_Propose_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PeerLink_ReadIndex_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReadIndexRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PeerLinkServer).ReadIndex(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PeerLink_ReadIndex_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PeerLinkServer).ReadIndex(ctx, req.(*ReadIndexRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _PeerLink_Relay_Handler(srv interface{}, stream grpc.ServerStream) error {
 	return srv.(PeerLinkServer).Relay(&grpc.GenericServerStream[RelayReport, RelayInstruction]{ServerStream: stream})
 }
@@ -342,6 +382,10 @@ var PeerLink_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Propose",
 			Handler:    _PeerLink_Propose_Handler,
+		},
+		{
+			MethodName: "ReadIndex",
+			Handler:    _PeerLink_ReadIndex_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
