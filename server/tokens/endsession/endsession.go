@@ -50,6 +50,12 @@ func (e *Ender) End(ctx context.Context, site addresses.Site, realm *model.Realm
 	if err != nil {
 		return nil, err
 	}
+	return e.Tell(ctx, site, realm, u), nil
+}
+
+// Tell tells the clients of a user session that it has ended; front are the
+// addresses that the browser has to open.
+func (e *Ender) Tell(ctx context.Context, site addresses.Site, realm *model.Realm, u *model.UserSession) (front []string) {
 	var wait sync.WaitGroup
 	slots := make(chan struct{}, maxCalls)
 	for id := range u.Clients {
@@ -75,7 +81,7 @@ func (e *Ender) End(ctx context.Context, site addresses.Site, realm *model.Realm
 	}
 	wait.Wait()
 	slices.Sort(front)
-	return front, nil
+	return front
 }
 
 // call posts a logout token (OpenID Connect Back-Channel Logout, section 2.5).

@@ -14,7 +14,7 @@ import (
 // forget.
 type Front struct {
 	Store storage.Store
-	Book  addresses.Book
+	Book  func() addresses.Book // asked at each request: it may change live
 }
 
 // Visit is a request that came in: its realm, and the site as the caller sees
@@ -29,7 +29,7 @@ type Visit struct {
 // asks for it.
 func (f Front) Open(r *http.Request) (Visit, error) {
 	name := r.PathValue("realm")
-	v := Visit{Site: f.Book.Of(r)}
+	v := Visit{Site: f.Book().Of(r)}
 	err := f.Store.View(r.Context(), func(tx storage.Tx) (err error) {
 		v.Realm, err = tx.Realms.ByName(r.Context(), "", "", name)
 		return err

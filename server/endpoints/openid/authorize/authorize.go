@@ -211,7 +211,7 @@ func (e *Endpoint) page(w http.ResponseWriter, r *http.Request, v oauth.Visit, e
 	case refusal.Status == http.StatusNotFound:
 		key = "realmNotFound"
 	}
-	e.Pages.Render(w, r, themes.Page{Name: "error", Status: refusal.Status, Realm: v.Realm, Root: e.Front.Book.Path(),
+	e.Pages.Render(w, r, themes.Page{Name: "error", Status: refusal.Status, Realm: v.Realm, Root: e.Front.Book().Path(),
 		Notice: &themes.Notice{Kind: themes.Error, Key: key}})
 }
 

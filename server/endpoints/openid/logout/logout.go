@@ -164,7 +164,7 @@ func (e *Endpoint) ask(w http.ResponseWriter, r *http.Request, q *request, sessi
 	if q.target != "" {
 		fields["post_logout_redirect_uri"], fields["state"] = q.target, q.state
 	}
-	e.Pages.Render(w, r, themes.Page{Name: "logout-confirm", Realm: q.Realm, Root: e.Front.Book.Path(), Data: struct {
+	e.Pages.Render(w, r, themes.Page{Name: "logout-confirm", Realm: q.Realm, Root: e.Front.Book().Path(), Data: struct {
 		Action string
 		Fields map[string]string
 		Back   string
@@ -198,7 +198,7 @@ func (e *Endpoint) end(w http.ResponseWriter, r *http.Request, q *request, sessi
 		if q.client != nil {
 			back = q.client.BaseURL
 		}
-		e.Pages.Render(w, r, themes.Page{Name: "info", Realm: q.Realm, Root: e.Front.Book.Path(),
+		e.Pages.Render(w, r, themes.Page{Name: "info", Realm: q.Realm, Root: e.Front.Book().Path(),
 			Notice: &themes.Notice{Kind: themes.Info, Key: "successLogout"}, Data: struct{ Title, Back string }{"loggedOutTitle", back}})
 	}
 }
@@ -267,6 +267,6 @@ func (e *Endpoint) page(w http.ResponseWriter, r *http.Request, v oauth.Visit, e
 	if v.Realm != nil {
 		e.publish(r.Context(), v, nil, "", err)
 	}
-	e.Pages.Render(w, r, themes.Page{Name: "error", Status: refusal.Status, Realm: v.Realm, Root: e.Front.Book.Path(),
+	e.Pages.Render(w, r, themes.Page{Name: "error", Status: refusal.Status, Realm: v.Realm, Root: e.Front.Book().Path(),
 		Notice: &themes.Notice{Kind: themes.Error, Key: key}})
 }
