@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/gatehouse-idp/gatehouse/hostagent"
+	"github.com/gatehouse-idp/gatehouse/internal/problem"
+	"github.com/gatehouse-idp/gatehouse/internal/tasks"
+	"github.com/gatehouse-idp/gatehouse/servergroups"
+)
+
+// agentFlags are the flags of a command that runs a host agent.
+type agentFlags struct {
+	HostConfig       string        `required:"" help:"The host's file: its name, its addresses, its servers." placeholder:"FILE" type:"path"`
+	JoinToken        string        `help:"File with the host's join token (gatehouse add-user --host NAME); needed for the first start only." placeholder:"FILE" type:"path"`
+	DomainController []string      `help:"Addresses of controllers; they go before those of the host's file." placeholder:"HOST:PORT"`
+	Properties       []string      `short:"D" sep:"none" help:"System properties, name=value; they go before all others." placeholder:"NAME=VALUE"`
+	KeepServers      bool          `help:"Leave the servers running when the agent stops; the next one adopts them."`
+	StopTimeout      time.Duration `default:"10s" help:"How long requests in flight may take when the agent stops its servers."`
+	B                string        `name:"bind" short:"b" help:"Address of the public interface, as -Djboss.bind.address=." placeholder:"ADDRESS"`
+	BManagement      string        `name:"bind-management" help:"Address of the management interface, as -Djboss.bind.address.management=." placeholder:"ADDRESS"`
+}
+
+type agentCommand struct {
+	agentFlags
+	logFlags
+	Dir string `default:"data/host" help:"Folder that keeps everything of this host: its state, its servers' data and logs." type:"path"`
+}
+
+// Run runs the agent until ctx ends; the servers end with it unless
+// --keep-servers.
+func (c agentCommand) Run(ctx context.Context, env Env) error {
+	log, err := c.logger(env)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := c.lifetime(ctx, env)
+	defer cancel()
+	agent, err := c.build(c.Dir, env, log)
+	if err != nil {
+		return err
+	}
+	return tasks.Run(ctx, tasks.Task{Name: "agent", Run: agent.Run})
+}
+
+// build makes an agent in a folder.
+func (c agentFlags) build(dir string, env Env, log zerolog.Logger) (*hostagent.Agent, error) {
+	text, err := os.ReadFile(c.HostConfig)
+	if err != nil {
+		return nil, problem.Invalid.Errorf("cannot read the host's file: %w", err)
+	}
+	file, err := servergroups.ParseHostFile(c.HostConfig, text)
+	if err != nil {
+		return nil, err
+	}
+	token := ""
+	if c.JoinToken != "" {
+		text, err := os.ReadFile(c.JoinToken)
+		if err != nil {
+			return nil, problem.Invalid.Errorf("cannot read the join token: %w", err)
+		}
+		token = strings.TrimSpace(string(text))
+	}
+	properties, err := c.properties()
+	if err != nil {
+		return nil, err
+	}
+	return hostagent.New(hostagent.Config{
+		Dir: dir, HostFile: file, JoinToken: token, Controllers: c.DomainController,
+		// Not the file's path: a binary that is replaced must not change what a
+		// running agent starts.
+		Command: []string{"/proc/self/exe", "server"},
+		Env:     os.Environ(), Properties: properties, KeepServers: c.KeepServers, StopTimeout: c.StopTimeout,
+		Version: version, Clock: env.Clock, Rand: rand.Float64, Log: log.With().Str("host", file.Name).Logger(),
+	})
+}
+
+// properties reads -D and the shorthands of the guide.
+func (c agentFlags) properties() (map[string]string, error) {
+	out := map[string]string{}
+	if c.B != "" {
+		out["jboss.bind.address"] = c.B
+	}
+	if c.BManagement != "" {
+		out["jboss.bind.address.management"] = c.BManagement
+	}
+	for _, p := range c.Properties {
+		name, value, ok := strings.Cut(p, "=")
+		if name == "" {
+			return nil, problem.Invalid.Errorf("cannot read -D%s: want -Dname=value", p)
+		}
+		if !ok {
+			value = "true" // as for a Java virtual machine
+		}
+		out[name] = value
+	}
+	return out, nil
+}

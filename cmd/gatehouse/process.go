@@ -1,0 +1,40 @@
+package main
+
+import (
+	"context"
+	"io"
+
+	"github.com/rs/zerolog"
+
+	"github.com/gatehouse-idp/gatehouse/internal/logs"
+	"github.com/gatehouse-idp/gatehouse/internal/problem"
+)
+
+// logFlags are the flags of every long-running command.
+type logFlags struct {
+	LogFormat logs.Format `enum:"auto,human,json" default:"auto" help:"Form of the log: human, json, or auto (human on a terminal)."`
+	LogLevel  string      `enum:"trace,debug,info,warn,error" default:"info" help:"Least level that is logged."`
+	// StopWithStdin is for parents that may be killed: a pipe that closes says so.
+	StopWithStdin bool `hidden:"" help:"Stop when standard input ends."`
+}
+
+// logger is the process's logger, on standard error.
+func (f logFlags) logger(env Env) (zerolog.Logger, error) {
+	level, err := zerolog.ParseLevel(f.LogLevel)
+	if err != nil {
+		return zerolog.Nop(), problem.Invalid.Errorf("cannot use log level %q: %w", f.LogLevel, err)
+	}
+	return logs.New(env.Stderr, f.LogFormat, level, env.Clock), nil
+}
+
+// lifetime is ctx, ended also when standard input ends if that was asked for.
+func (f logFlags) lifetime(ctx context.Context, env Env) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	if f.StopWithStdin {
+		go func() {
+			_, _ = io.Copy(io.Discard, env.Stdin) // whatever ended it, it ended
+			cancel()
+		}()
+	}
+	return ctx, cancel
+}

@@ -1,0 +1,28 @@
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/gatehouse-idp/gatehouse/server/boot"
+)
+
+type serverCommand struct {
+	logFlags
+	// Name is what people see in a list of processes; the agent gives it.
+	Name       string   `arg:"" optional:"" help:"The server's name."`
+	Properties []string `short:"D" sep:"none" help:"System properties, name=value." placeholder:"NAME=VALUE"`
+}
+
+// Run serves what the agent's configuration says, in the working directory.
+func (c serverCommand) Run(ctx context.Context, env Env) error {
+	log, err := c.logger(env)
+	if err != nil {
+		return err
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	return boot.Run(ctx, boot.Process{Dir: dir, Getenv: env.Getenv, Stdin: env.Stdin, Version: version, Clock: env.Clock, Log: log})
+}

@@ -1,0 +1,80 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// network is a switch with hosts on it: each host is a network namespace with
+// one address, and this test's own namespace is on the switch too.
+type network struct {
+	t      *testing.T
+	prefix string // of interface and namespace names
+	subnet string // 10.213.<n>
+	hosts  int
+}
+
+// newNetwork makes n hosts, or skips the test where that is not allowed.
+func newNetwork(t *testing.T, n int) *network {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("network namespaces need root: run the tests as root to have this one")
+	}
+	if _, err := exec.LookPath("ip"); err != nil {
+		t.Skip("network namespaces need the program ip (package iproute2)")
+	}
+	id := os.Getpid() % 250
+	net := &network{t: t, prefix: fmt.Sprintf("gh%d", id), subnet: fmt.Sprintf("10.213.%d", id), hosts: n}
+	bridge := net.prefix + "br"
+	if out, err := exec.Command("ip", "link", "add", bridge, "type", "bridge").CombinedOutput(); err != nil {
+		t.Skipf("this machine makes no bridges: %s", out)
+	}
+	t.Cleanup(func() { net.try("link", "del", bridge) })
+	net.ip("addr", "add", net.subnet+".254/24", "dev", bridge)
+	net.ip("link", "set", bridge, "up")
+	for i := 1; i <= n; i++ {
+		ns := net.namespace(i)
+		net.ip("netns", "add", ns)
+		t.Cleanup(func() { net.try("netns", "del", ns) })
+		outside := net.outside(i)
+		net.ip("link", "add", outside, "type", "veth", "peer", "name", "eth0", "netns", ns)
+		net.ip("link", "set", outside, "master", bridge, "up")
+		net.ip("-n", ns, "addr", "add", net.address(i)+"/24", "dev", "eth0")
+		net.ip("-n", ns, "link", "set", "eth0", "up")
+		net.ip("-n", ns, "link", "set", "lo", "up")
+	}
+	return net
+}
+
+func (n *network) namespace(i int) string { return fmt.Sprintf("%s-%d", n.prefix, i) }
+func (n *network) outside(i int) string   { return fmt.Sprintf("%sv%d", n.prefix, i) }
+
+// address is host i's; host 0 is this test's.
+func (n *network) address(i int) string {
+	if i == 0 {
+		return n.subnet + ".254"
+	}
+	return fmt.Sprintf("%s.%d", n.subnet, i)
+}
+
+// cut takes host i off the switch; mend puts it back.
+func (n *network) cut(i int)  { n.ip("link", "set", n.outside(i), "down") }
+func (n *network) mend(i int) { n.ip("link", "set", n.outside(i), "up") }
+
+// command is a command on host i.
+func (n *network) command(i int, args ...string) *exec.Cmd {
+	return exec.Command("ip", append([]string{"netns", "exec", n.namespace(i)}, args...)...)
+}
+
+func (n *network) ip(args ...string) {
+	n.t.Helper()
+	if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
+		n.t.Fatalf("ip %s: %v: %s", strings.Join(args, " "), err, out)
+	}
+}
+
+// try is ip for cleaning up: what is gone already is no matter.
+func (n *network) try(args ...string) { _ = exec.Command("ip", args...).Run() }

@@ -1,0 +1,76 @@
+// Package boot brings a server from its configuration to ready, keeps it in
+// step with new configurations, and stops it gracefully. It owns the order of
+// all that, and the one visible list of what a server serves. It knows every
+// room of the server wing and none of the other wings.
+package boot
+
+import (
+	"context"
+	"io"
+	"path/filepath"
+
+	"github.com/rs/zerolog"
+
+	"github.com/gatehouse-idp/gatehouse/internal/clock"
+	"github.com/gatehouse-idp/gatehouse/internal/problem"
+	"github.com/gatehouse-idp/gatehouse/proto/configrelay"
+	"github.com/gatehouse-idp/gatehouse/servergroups"
+)
+
+// Process is what a server process is given.
+type Process struct {
+	// Dir is the server's working directory; data/ below it is the server's own.
+	Dir     string
+	Getenv  func(string) string
+	Stdin   io.Reader
+	Version string
+	Clock   clock.Clock
+	Log     zerolog.Logger
+}
+
+// generation is one life of a server's services within a process: a reload
+// ends it and starts the next.
+type generation interface {
+	// run serves until ctx ends or a part fails; ready is called once requests
+	// are answered.
+	run(ctx context.Context, ready func()) error
+	// apply takes over what can change while running.
+	apply(cfg servergroups.ServerConfig) error
+	// directory tells which servers the domain has.
+	directory(servers []*configrelay.DirectoryServer)
+	// suspend refuses new requests and waits for those inside.
+	suspend(ctx context.Context) error
+	resume()
+	// node is the server's name in cookies; "" for a load balancer.
+	node() string
+	// ports are the socket bindings that are listened on.
+	ports() map[string]uint32
+}
+
+// environment is what a generation may use of its process.
+type environment struct {
+	Process
+	// say tells people what the server is doing while it starts.
+	say func(message string)
+	// certify gets a certificate for a request (PKCS 10, DER): the certificate
+	// and the authority's, PEM. nil where there is no domain.
+	certify func(ctx context.Context, request []byte) (certificate, authority []byte, err error)
+	// level changes the least level that is logged.
+	level func(zerolog.Level)
+}
+
+// newGeneration prepares the services that a configuration asks for.
+func newGeneration(ctx context.Context, env environment, cfg servergroups.ServerConfig) (generation, error) {
+	if _, ok := cfg.Get(identityName); ok {
+		return newIdentity(ctx, env, cfg)
+	}
+	if len(cfg.Map(httpName, "configuration", "handler", "reverse-proxy")) > 0 {
+		return newBalancer(env, cfg)
+	}
+	return nil, problem.WithHint(
+		problem.Invalid.Errorf("cannot tell what server %q is to be: profile %q has neither subsystem=identity nor a reverse-proxy handler in subsystem=http", cfg.Name, cfg.Profile),
+		"add one of them to the profile")
+}
+
+// data is a path in the server's own data folder.
+func (p Process) data(name string) string { return filepath.Join(p.Dir, "data", name) }

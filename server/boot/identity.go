@@ -1,0 +1,184 @@
+package boot
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/gatehouse-idp/gatehouse/internal/problem"
+	"github.com/gatehouse-idp/gatehouse/internal/tasks"
+	"github.com/gatehouse-idp/gatehouse/proto/configrelay"
+	"github.com/gatehouse-idp/gatehouse/server/caches"
+	"github.com/gatehouse-idp/gatehouse/server/cluster"
+	"github.com/gatehouse-idp/gatehouse/server/health"
+	"github.com/gatehouse-idp/gatehouse/server/storage"
+	"github.com/gatehouse-idp/gatehouse/servergroups"
+)
+
+// identity is one life of an identity server.
+type identity struct {
+	environment
+	cfg       servergroups.ServerConfig
+	now       atomic.Pointer[settings] // changes live
+	nodeName  string
+	gate      *gate
+	handler   atomic.Pointer[http.Handler] // nil until the server is ready
+	health    *health.Server
+	metrics   *prometheus.Registry
+	discovery *cluster.Directory
+	listeners map[string]net.Listener // by binding name
+	web       []webListener
+}
+
+// newIdentity opens the server's ports: a port that is taken is known before
+// anything else happens.
+func newIdentity(ctx context.Context, env environment, cfg servergroups.ServerConfig) (*identity, error) {
+	read, err := readSettings(cfg, env.Dir)
+	if err != nil {
+		return nil, err
+	}
+	env.level(read.level)
+	g := &identity{
+		environment: env, cfg: cfg,
+		nodeName:  cfg.String(cluster.NodeName(cfg.Host, cfg.Name), "cluster", "node-name"),
+		metrics:   newRegistry(),
+		discovery: cluster.NewDirectory(true),
+		listeners: map[string]net.Listener{},
+	}
+	g.now.Store(&read)
+	g.gate = newGate(http.HandlerFunc(g.serve))
+	if err := g.listen(ctx); err != nil {
+		g.closeListeners()
+		return nil, err
+	}
+	g.health = health.New(health.Config{Listener: g.listeners[healthBinding], Gatherer: g.metrics, Log: env.Log})
+	g.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "gatehouse_dblock_wait_timeout_seconds", Help: "How long a boot waits for the database lock (spi dblock, lockWaitTimeout).",
+	}, func() float64 { return g.now.Load().lockWait.Seconds() }))
+	return g, nil
+}
+
+func newRegistry() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}
+
+// run is the whole boot, in the order in which it has to be: who asks how we
+// are gets an answer first; the database before what reads it; the cluster
+// before caches that others must be able to invalidate; the ports that people
+// use last. The end goes the other way round.
+func (g *identity) run(ctx context.Context, ready func()) error {
+	defer g.closeListeners()
+	return tasks.Run(ctx,
+		tasks.Task{Name: "health", Run: g.health.Run},
+		tasks.Task{Name: "identity", Run: func(ctx context.Context) error { return g.boot(ctx, ready) }})
+}
+
+func (g *identity) boot(ctx context.Context, ready func()) error {
+	g.say("opening the database")
+	base, err := g.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := base.Close(); err != nil {
+			g.Log.Error().Err(err).Msg("cannot close the database")
+		}
+	}()
+	if err := g.initialise(ctx, base); err != nil {
+		return err
+	}
+	mesh, members, err := g.joinCluster(ctx)
+	if err != nil {
+		return err
+	}
+	work := caches.NewWork(caches.WorkConfig{Mesh: mesh, Clock: g.Clock, Log: g.Log})
+	store := base
+	g.observe(base, mesh)
+	return tasks.Run(ctx, append(members,
+		tasks.Task{Name: "caches", Run: work.Run},
+		tasks.Task{Name: "pages", Run: func(ctx context.Context) error { return g.servePages(ctx, store, work, ready) }})...)
+}
+
+// observe registers checks and metrics of the database and the cluster.
+func (g *identity) observe(store storage.Store, mesh caches.Mesh) {
+	g.health.Add(health.Ready, "database", func(ctx context.Context) (map[string]any, error) {
+		status, err := store.Status(ctx)
+		return map[string]any{"driver": status.Driver, "schema": status.Schema}, err
+	})
+	g.health.Add(health.Ready, "cluster", func(context.Context) (map[string]any, error) {
+		view, _ := mesh.View()
+		names := make([]string, 0, len(view.Members))
+		for _, m := range view.Members {
+			names = append(names, m.Name)
+		}
+		return map[string]any{"node": g.nodeName, "site": g.cfg.Site, "members": names}, nil
+	})
+	count := func(name, help string, f func(storage.Status) uint64) {
+		g.metrics.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 {
+			status, err := store.Status(context.Background())
+			if err != nil {
+				return 0
+			}
+			return float64(f(status))
+		}))
+	}
+	count("gatehouse_storage_commits_total", "Commits of session writes; each carries those of many requests.", func(s storage.Status) uint64 { return s.Commits })
+	count("gatehouse_storage_writes_total", "Session writes.", func(s storage.Status) uint64 { return s.Writes })
+	g.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "gatehouse_cluster_members", Help: "Servers of the site's cluster, this one included."}, func() float64 {
+		view, _ := mesh.View()
+		return float64(len(view.Members))
+	}))
+}
+
+// serve answers from the handler that boot made.
+func (g *identity) serve(w http.ResponseWriter, r *http.Request) {
+	(*g.handler.Load()).ServeHTTP(w, r)
+}
+
+// apply takes over what changes live; the rest of the configuration is what it
+// was, or this would be a reload.
+func (g *identity) apply(cfg servergroups.ServerConfig) error {
+	next, err := readSettings(cfg, g.Dir)
+	if err != nil {
+		return err
+	}
+	g.now.Store(&next)
+	g.level(next.level)
+	return nil
+}
+
+// directory finds the other servers of our cluster: those of our group and
+// site that are not gone.
+func (g *identity) directory(servers []*configrelay.DirectoryServer) {
+	var addresses []string
+	for _, s := range servers {
+		port := s.GetPorts()[clusterBinding]
+		if s.GetGroup() != g.cfg.Group || s.GetSite() != g.cfg.Site || port == 0 || s.GetAddress() == "" {
+			continue
+		}
+		addresses = append(addresses, joinPort(s.GetAddress(), int(port)))
+	}
+	g.discovery.Set(addresses)
+}
+
+func (g *identity) suspend(ctx context.Context) error {
+	g.health.Drain("suspended")
+	return g.gate.suspend(ctx)
+}
+
+func (g *identity) resume() {
+	g.health.Drain("")
+	g.gate.resume()
+}
+
+func (g *identity) node() string { return g.nodeName }
+
+func (g *identity) ports() map[string]uint32 { return portsOf(g.listeners) }
+
+var errNoHTTP = problem.Invalid.Errorf("cannot serve: the profile has no enabled http-listener or https-listener in subsystem=http/server=default-server")

@@ -1,0 +1,114 @@
+package boot
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/gatehouse-idp/gatehouse/internal/httpio"
+	"github.com/gatehouse-idp/gatehouse/internal/tasks"
+	"github.com/gatehouse-idp/gatehouse/server/authentication"
+	"github.com/gatehouse-idp/gatehouse/server/authentication/passwords"
+	"github.com/gatehouse-idp/gatehouse/server/caches"
+	"github.com/gatehouse-idp/gatehouse/server/endpoints/account"
+	"github.com/gatehouse-idp/gatehouse/server/endpoints/loginactions"
+	"github.com/gatehouse-idp/gatehouse/server/endpoints/openid/authorize"
+	"github.com/gatehouse-idp/gatehouse/server/endpoints/openid/certs"
+	"github.com/gatehouse-idp/gatehouse/server/endpoints/openid/introspect"
+	"github.com/gatehouse-idp/gatehouse/server/endpoints/openid/logout"
+	"github.com/gatehouse-idp/gatehouse/server/endpoints/openid/revoke"
+	"github.com/gatehouse-idp/gatehouse/server/endpoints/openid/status"
+	"github.com/gatehouse-idp/gatehouse/server/endpoints/openid/token"
+	"github.com/gatehouse-idp/gatehouse/server/endpoints/openid/userinfo"
+	"github.com/gatehouse-idp/gatehouse/server/endpoints/welcome"
+	"github.com/gatehouse-idp/gatehouse/server/endpoints/wellknown"
+	"github.com/gatehouse-idp/gatehouse/server/events"
+	"github.com/gatehouse-idp/gatehouse/server/keys"
+	"github.com/gatehouse-idp/gatehouse/server/model"
+	"github.com/gatehouse-idp/gatehouse/server/sessions"
+	"github.com/gatehouse-idp/gatehouse/server/sessions/addresses"
+	"github.com/gatehouse-idp/gatehouse/server/storage"
+	"github.com/gatehouse-idp/gatehouse/server/themes"
+	"github.com/gatehouse-idp/gatehouse/server/tokens"
+	"github.com/gatehouse-idp/gatehouse/server/tokens/bearer"
+	"github.com/gatehouse-idp/gatehouse/server/tokens/clientauth"
+	"github.com/gatehouse-idp/gatehouse/server/tokens/endsession"
+	"github.com/gatehouse-idp/gatehouse/server/tokens/oauth"
+)
+
+// outgoingLimit bounds a call to a client: its key set, its back-channel
+// logout. Somebody waits for it.
+const outgoingLimit = 5 * time.Second
+
+// servePages wires the pages and endpoints, and serves them once nothing that
+// was cached before may be stale.
+func (g *identity) servePages(ctx context.Context, store storage.Store, work *caches.Work, ready func()) error {
+	set, err := themes.New(themes.Config{Dir: g.now.Load().themeDir, Version: g.Version, Log: g.Log, Settings: func() themes.Settings { return g.now.Load().themes }})
+	if err != nil {
+		return err
+	}
+	handler := g.mount(store, set)
+	g.handler.Store(&handler)
+	g.say("waiting until the cluster knows this server")
+	select {
+	case <-work.Ready():
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	g.health.Started()
+	ready()
+	return tasks.Run(ctx, g.webTasks()...)
+}
+
+// mount is the one list of what an identity server serves.
+func (g *identity) mount(store storage.Store, pages *themes.Set) http.Handler {
+	var (
+		book     = func() addresses.Book { return g.now.Load().book }
+		ring     = keys.NewRing(keys.Stored(store), g.Clock, g.Log)
+		session  = sessions.New(store, ring, g.Clock, g.nodeName)
+		issuer   = tokens.NewIssuer(store, ring, g.Clock, g.Log)
+		outgoing = &http.Client{Timeout: outgoingLimit}
+		front    = oauth.Front{Store: store, Book: book}
+		clients  = clientauth.New(front, session, g.Clock, outgoing)
+		tokenIn  = bearer.Checker{Front: front, Sessions: session, Issuer: issuer}
+		ender    = &endsession.Ender{Store: store, Sessions: session, Issuer: issuer, HTTP: outgoing, Log: g.Log}
+		happened = events.Log{Log: g.Log.With().Str("log", "events").Logger()}
+
+		protocols = map[string]authentication.Protocol{} // filled in below: each needs the processor
+		processor = authentication.New(authentication.Config{Store: store, Logins: session, Hasher: passwords.NewHasher(0), Themes: pages, Protocols: protocols, Clock: g.Clock, Log: g.Log})
+
+		authorization = authorize.New(authorize.Config{Front: front, Sessions: session, Issuer: issuer, Login: processor, Pages: pages, Events: happened, Clock: g.Clock, Log: g.Log})
+		accounts      = account.New(account.Config{Store: store, Book: book, Sessions: session, Starter: processor, Accounts: processor.Accounts(), Themes: pages, Ended: func(ctx context.Context, site addresses.Site, realm *model.Realm, u *model.UserSession) { ender.Tell(ctx, site, realm, u) }, Log: g.Log})
+		known         = &wellknown.Endpoint{Front: front, Keys: ring, Log: g.Log}
+		iframe        = &status.Endpoint{Front: front}
+		leave         = &logout.Endpoint{Front: front, Clients: clients, Sessions: session, Issuer: issuer, Ender: ender, Pages: pages, Events: happened, Log: g.Log}
+	)
+	protocols["openid-connect"] = authorization
+	protocols[account.Protocol] = accounts
+
+	mux := http.NewServeMux()
+	root := book().Path() // a change of it is a reload
+	at := func(path string, h http.Handler) {
+		mux.Handle(root+path, httpio.LimitBody(g.now.Load().maxBody, h))
+	}
+	realm, openid := "/realms/{realm}", "/realms/{realm}/protocol/openid-connect"
+	at(realm, http.HandlerFunc(known.Realm))
+	at(realm+"/.well-known/openid-configuration", http.HandlerFunc(known.Discovery))
+	at(openid+"/auth", authorization)
+	at(openid+"/token", token.New(token.Config{Front: front, Clients: clients, Sessions: session, Issuer: issuer, Passwords: processor, Events: happened, Log: g.Log}))
+	at(openid+"/token/introspect", &introspect.Endpoint{Front: front, Clients: clients, Bearer: tokenIn, Issuer: issuer, Events: happened, Log: g.Log})
+	at(openid+"/userinfo", &userinfo.Endpoint{Front: front, Bearer: tokenIn, Issuer: issuer, Events: happened, Log: g.Log})
+	at(openid+"/revoke", &revoke.Endpoint{Front: front, Clients: clients, Sessions: session, Issuer: issuer, Events: happened, Log: g.Log})
+	at(openid+"/logout", leave)
+	at(openid+"/certs", &certs.Endpoint{Front: front, Keys: ring, Log: g.Log})
+	at(openid+"/login-status-iframe.html", http.HandlerFunc(iframe.Iframe))
+	at(openid+"/login-status-iframe.html/init", http.HandlerFunc(iframe.Init))
+	at(openid+"/3p-cookies/step1.html", http.HandlerFunc(iframe.Step1))
+	at(openid+"/3p-cookies/step2.html", http.HandlerFunc(iframe.Step2))
+	at(realm+"/login-actions/{action}", loginactions.New(loginactions.Config{Store: store, Book: book, Logins: session, Processor: processor, Themes: pages, Clock: g.Clock, Log: g.Log}))
+	at(realm+"/account", accounts.Handler())
+	at(realm+"/account/{action...}", accounts.Handler())
+	at("/resources/", pages.Resources())
+	mux.Handle("/", welcome.New(welcome.Config{Store: store, Book: book, Accounts: processor.Accounts(), Themes: pages, Clock: g.Clock, Log: g.Log}))
+	return mux
+}

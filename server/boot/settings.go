@@ -1,0 +1,186 @@
+package boot
+
+import (
+	"net/url"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/gatehouse-idp/gatehouse/internal/problem"
+	"github.com/gatehouse-idp/gatehouse/server/sessions/addresses"
+	"github.com/gatehouse-idp/gatehouse/server/themes"
+	"github.com/gatehouse-idp/gatehouse/servergroups"
+)
+
+// settings are a server's configuration as the rooms of the identity server
+// want it: typed, with units. They are read from one ServerConfig and never
+// changed.
+type settings struct {
+	site     string
+	node     string // host and name
+	revision uint64
+
+	book       addresses.Book
+	themes     themes.Settings
+	themeDir   string
+	lockWait   time.Duration // dblock lockWaitTimeout: how long boot waits for the database lock
+	lockAgain  time.Duration // dblock lockRecheckTime
+	sweepEvery time.Duration
+	database   database
+	imports    []string
+	strategy   string
+	admin      administrator
+	maxBody    int64 // bytes of a request
+	stack      string
+	level      zerolog.Level
+}
+
+// database says where realms, users and sessions are.
+type database struct {
+	driver   string // sqlite or postgresql
+	address  string // file, or connection URL without credentials
+	user     string
+	password string
+	maxConns int
+}
+
+// administrator is the first account of the master realm.
+type administrator struct{ user, password string }
+
+// dataSource is the one that the identity server uses; the name is Keycloak's.
+const dataSource = "KeycloakDS"
+
+// The names of the profile's parts that boot reads more than once.
+const (
+	identityName  = "identity"
+	httpName      = "http"
+	listenersPath = "server"
+	defaultServer = "default-server"
+)
+
+// readSettings reads what it understands of a configuration; dir is the
+// server's working directory, for relative files.
+func readSettings(cfg servergroups.ServerConfig, dir string) (settings, error) {
+	spi := func(def, name, provider, property string) string {
+		return cfg.String(def, identityName, "spi", name, "provider", provider, "properties", property)
+	}
+	seconds := func(def int64, path ...string) time.Duration {
+		return time.Duration(cfg.Int(def, path...)) * time.Second
+	}
+	s := settings{
+		site:     cfg.Site,
+		revision: cfg.Revision,
+		book: addresses.Book{
+			ContextPath: cfg.String("auth", identityName, "web-context"),
+			Hostname:    spi("", "hostname", "default", "frontendUrl"),
+		},
+		themes: themes.Settings{
+			DisplayName:  cfg.String("", identityName, "display-name"),
+			DefaultTheme: cfg.String("", identityName, "theme", "defaults", "default"),
+			Locked:       cfg.Bool(true, identityName, "theme", "defaults", "cacheThemes") && cfg.Bool(true, identityName, "theme", "defaults", "cacheTemplates"),
+		},
+		themeDir:   within(dir, cfg.String("", identityName, "theme", "defaults", "dir")),
+		lockWait:   seconds(900, identityName, "spi", "dblock", "provider", "jpa", "properties", "lockWaitTimeout"),
+		lockAgain:  seconds(0, identityName, "spi", "dblock", "provider", "jpa", "properties", "lockRecheckTime"),
+		sweepEvery: seconds(900, identityName, "scheduled-task-interval"),
+		strategy:   cfg.String("ignore-existing", identityName, "import-strategy"),
+		admin: administrator{
+			user:     cfg.String("", identityName, "bootstrap-admin-user"),
+			password: cfg.String("", identityName, "bootstrap-admin-password"),
+		},
+		stack: cfg.String("domain", "cluster", "default-stack"),
+	}
+	if s.lockWait <= 0 {
+		return s, problem.Invalid.Errorf("cannot use lockWaitTimeout %s of spi dblock: want a positive number of seconds", s.lockWait)
+	}
+	for _, file := range cfg.List(identityName, "import") {
+		s.imports = append(s.imports, within(dir, file))
+	}
+	listener, _ := findListener(cfg, "http-listener")
+	s.maxBody = int64(10 << 20)
+	if listener != "" {
+		s.maxBody = cfg.Int(s.maxBody, httpName, listenersPath, defaultServer, "http-listener", listener, "max-post-size")
+		if cfg.Bool(false, httpName, listenersPath, defaultServer, "http-listener", listener, "proxy-address-forwarding") {
+			s.book.Proxy = addresses.XForwarded
+		}
+	}
+	var err error
+	if s.level, err = level(cfg.String("INFO", "logging", "root-logger", "ROOT", "level")); err != nil {
+		return s, err
+	}
+	s.database, err = readDatabase(cfg, dir)
+	return s, err
+}
+
+// readDatabase reads the data source. A URL may be written as for JDBC.
+func readDatabase(cfg servergroups.ServerConfig, dir string) (database, error) {
+	at := []string{"datasources", "data-source", dataSource}
+	get := func(name string) string { return cfg.String("", append(at, name)...) }
+	d := database{
+		driver:   get("driver-name"),
+		address:  strings.TrimPrefix(get("connection-url"), "jdbc:"),
+		user:     get("user-name"),
+		password: get("password"),
+		maxConns: int(cfg.Int(20, append(at, "max-pool-size")...)),
+	}
+	switch d.driver {
+	case "sqlite":
+		d.address = within(dir, strings.TrimPrefix(d.address, "sqlite:"))
+	case "postgresql", "postgres":
+		d.driver = "postgresql"
+		if _, err := url.Parse(d.address); err != nil {
+			return d, problem.Invalid.Errorf("cannot use the connection-url of data-source %s: it is not a URL", dataSource)
+		}
+	case "":
+		return d, problem.WithHint(problem.Invalid.Errorf("cannot find data-source %s in the profile", dataSource), "add /subsystem=datasources/data-source=%s", dataSource)
+	default:
+		return d, problem.Invalid.Errorf("cannot use driver %q of data-source %s (valid: sqlite, postgresql)", d.driver, dataSource)
+	}
+	return d, nil
+}
+
+// url is the connection URL with the credentials in it. It is a secret.
+func (d database) url() string {
+	u, err := url.Parse(d.address)
+	if err != nil || d.user == "" {
+		return d.address
+	}
+	u.User = url.UserPassword(d.user, d.password)
+	return u.String()
+}
+
+// findListener gives the first listener of a kind and its port's binding.
+func findListener(cfg servergroups.ServerConfig, kind string) (name, binding string) {
+	for candidate := range cfg.Map(httpName, listenersPath, defaultServer, kind) {
+		if name == "" || candidate < name {
+			name = candidate
+		}
+	}
+	if name == "" || !cfg.Bool(true, httpName, listenersPath, defaultServer, kind, name, "enabled") {
+		return "", ""
+	}
+	return name, cfg.String(name, httpName, listenersPath, defaultServer, kind, name, "socket-binding")
+}
+
+// level translates WildFly's names of levels.
+func level(name string) (zerolog.Level, error) {
+	levels := map[string]zerolog.Level{
+		"ALL": zerolog.TraceLevel, "TRACE": zerolog.TraceLevel, "DEBUG": zerolog.DebugLevel, "INFO": zerolog.InfoLevel,
+		"WARN": zerolog.WarnLevel, "ERROR": zerolog.ErrorLevel, "FATAL": zerolog.FatalLevel, "OFF": zerolog.Disabled,
+	}
+	l, ok := levels[strings.ToUpper(name)]
+	if !ok {
+		return l, problem.Invalid.Errorf("cannot use log level %q (valid: ALL, TRACE, DEBUG, INFO, WARN, ERROR, FATAL, OFF)", name)
+	}
+	return l, nil
+}
+
+// within is file below dir, unless it is absolute or empty.
+func within(dir, file string) string {
+	if file == "" || filepath.IsAbs(file) {
+		return file
+	}
+	return filepath.Join(dir, file)
+}

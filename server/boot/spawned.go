@@ -1,0 +1,252 @@
+package boot
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/gatehouse-idp/gatehouse/internal/clock"
+	"github.com/gatehouse-idp/gatehouse/internal/problem"
+	"github.com/gatehouse-idp/gatehouse/internal/tasks"
+	"github.com/gatehouse-idp/gatehouse/profiles"
+	"github.com/gatehouse-idp/gatehouse/proto/configrelay"
+	"github.com/gatehouse-idp/gatehouse/servergroups"
+)
+
+// drainLimit is how long requests in flight may take when the server stops and
+// nobody said otherwise: the agent kills after its own, longer limit.
+const drainLimit = 10 * time.Second
+
+// Run is a server that an agent has spawned: it pulls its configuration
+// through the agent and serves until ctx ends or the agent says stop.
+func Run(ctx context.Context, p Process) error {
+	relay, err := newRelay(p.Getenv, p.Stdin, p.Clock, p.Version, p.Log)
+	if err != nil {
+		return err
+	}
+	s := &spawned{Process: p, relay: relay, levels: newLevels(p.Log)}
+	s.Log = s.levels.log
+	return tasks.Run(ctx,
+		tasks.Task{Name: "link to the agent", Run: relay.Run}, // stops last: it carries the farewell
+		tasks.Task{Name: "server", Run: s.run})
+}
+
+// spawned is one server process of a domain.
+type spawned struct {
+	Process
+	relay  *relay
+	levels *levels
+
+	current servergroups.ServerConfig  // what runs
+	pending *servergroups.ServerConfig // what a reload would run
+	servers []*configrelay.DirectoryServer
+	state   string
+}
+
+// ending says why a generation ended.
+type ending int
+
+const (
+	endStop ending = iota
+	endReload
+)
+
+func (s *spawned) run(ctx context.Context) error {
+	s.report("starting", "waiting for the configuration")
+	select {
+	case s.current = <-s.relay.configurations:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	s.Log = s.Log.With().Str("node", s.current.Host+"."+s.current.Name).Str("site", s.current.Site).Logger()
+	for {
+		end, err := s.generation(ctx)
+		if err != nil {
+			s.report("failed", err.Error())
+			s.farewell(ctx)
+			return err
+		}
+		if end == endStop {
+			s.report("stopping", "")
+			s.farewell(ctx)
+			return nil
+		}
+		if s.pending != nil {
+			s.current, s.pending = *s.pending, nil
+		}
+	}
+}
+
+// farewell gives the link a moment to carry what was reported last.
+func (s *spawned) farewell(ctx context.Context) {
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	for !s.relay.reports.flushed() && clock.Sleep(limited, s.Clock, 5*time.Millisecond) == nil {
+	}
+}
+
+// generation runs one life of the services.
+func (s *spawned) generation(ctx context.Context) (ending, error) {
+	genCtx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	env := environment{
+		Process: s.Process,
+		say:     func(message string) { s.report("starting", message) },
+		certify: s.certify,
+		level:   s.levels.set,
+	}
+	gen, err := newGeneration(genCtx, env, s.current)
+	if err != nil {
+		return endStop, err
+	}
+	if s.servers != nil {
+		gen.directory(s.servers)
+	}
+	ready, done := make(chan struct{}), make(chan error, 1)
+	go func() { done <- gen.run(genCtx, func() { close(ready) }) }()
+	end, err := s.serve(ctx, gen, ready, done)
+	cancel()
+	if err == nil {
+		err = <-done
+	}
+	if errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	return end, err
+}
+
+// serve reacts to everything that a running generation may be told. When it
+// returns without an error the generation has been drained and is to be ended.
+func (s *spawned) serve(ctx context.Context, gen generation, ready <-chan struct{}, done <-chan error) (ending, error) {
+	for {
+		select {
+		case <-ready:
+			ready = nil
+			s.ready(gen)
+		case cfg := <-s.relay.configurations:
+			s.configure(gen, cfg)
+		case s.servers = <-s.relay.directories:
+			gen.directory(s.servers)
+		case command := <-s.relay.commands:
+			if end, over := s.obey(ctx, gen, command); over {
+				return end, nil
+			}
+		case err := <-done:
+			if err == nil {
+				err = problem.Internal.Errorf("the server ended by itself")
+			}
+			return endStop, err
+		case <-ctx.Done():
+			s.drain(ctx, gen, drainLimit)
+			return endStop, nil
+		}
+	}
+}
+
+func (s *spawned) ready(gen generation) {
+	gen.resume()
+	s.state = "ready"
+	s.relay.reports.applied(s.current.Revision, "", "")
+	s.status(gen, "ready", "")
+	s.Log.Info().Uint64("revision", s.current.Revision).Msg("ready")
+}
+
+// configure takes a new configuration: what can change while running does, the
+// rest waits for a reload or a restart.
+func (s *spawned) configure(gen generation, cfg servergroups.ServerConfig) {
+	effect, _ := servergroups.Effect(s.current, cfg)
+	required := map[profiles.Effect]string{profiles.Reload: "reload-required", profiles.Restart: "restart-required"}[effect]
+	if required != "" {
+		s.pending = &cfg
+		s.relay.reports.applied(cfg.Revision, required, "")
+		s.Log.Info().Uint64("revision", cfg.Revision).Str("required", required).Msg("the new configuration waits")
+		return
+	}
+	if err := gen.apply(cfg); err != nil {
+		s.relay.reports.applied(cfg.Revision, "", err.Error())
+		s.Log.Error().Err(err).Uint64("revision", cfg.Revision).Msg("cannot use the new configuration; going on with the one before")
+		return
+	}
+	s.current, s.pending = cfg, nil
+	s.relay.reports.applied(cfg.Revision, "", "")
+	s.Log.Info().Uint64("revision", cfg.Revision).Msg("runs the new configuration")
+	if s.state == "ready" {
+		s.status(gen, s.state, "")
+	}
+}
+
+// obey carries out a command; over reports that the generation is to end.
+func (s *spawned) obey(ctx context.Context, gen generation, c *configrelay.Command) (end ending, over bool) {
+	limit := time.Duration(c.GetTimeoutMs()) * time.Millisecond
+	if limit <= 0 {
+		limit = drainLimit
+	}
+	var err error
+	switch c.GetKind() {
+	case "suspend":
+		s.status(gen, "suspending", "")
+		err = s.drain(ctx, gen, limit)
+		s.state = "suspended"
+		s.status(gen, s.state, "")
+	case "resume":
+		gen.resume()
+		s.state = "ready"
+		s.status(gen, s.state, "")
+	case "reload":
+		s.drain(ctx, gen, limit)
+		end, over = endReload, true
+	case "stop":
+		s.status(gen, "stopping", "")
+		s.drain(ctx, gen, limit)
+		end, over = endStop, true
+	default:
+		err = problem.Unsupported.Errorf("cannot %q: this server knows suspend, resume, reload and stop", c.GetKind())
+	}
+	if err != nil {
+		s.relay.reports.done(c.GetId(), err.Error())
+		return end, over
+	}
+	s.relay.reports.done(c.GetId(), "")
+	return end, over
+}
+
+func (s *spawned) drain(ctx context.Context, gen generation, limit time.Duration) error {
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	defer cancel()
+	if err := gen.suspend(limited); err != nil {
+		err = problem.Timeout.Errorf("requests were still running after %s", limit)
+		s.Log.Warn().Err(err).Msg("not everything finished")
+		return err
+	}
+	return nil
+}
+
+func (s *spawned) report(state, message string) {
+	s.state = state
+	s.relay.reports.setStatus(&configrelay.Status{State: state, Message: message, Revision: s.current.Revision})
+	if message != "" && state != "failed" {
+		s.Log.Info().Str("state", state).Msg(message)
+	}
+}
+
+func (s *spawned) status(gen generation, state, message string) {
+	s.relay.reports.setStatus(&configrelay.Status{
+		State: state, Message: message, Node: gen.node(), Ports: gen.ports(),
+		Healthy: state == "ready", Revision: s.current.Revision,
+	})
+}
+
+// certify asks the domain's authority, through the agent.
+func (s *spawned) certify(ctx context.Context, request []byte) (certificate, authority []byte, err error) {
+	s.relay.reports.requestCertificate(request)
+	select {
+	case c := <-s.relay.certificates:
+		s.relay.reports.forgetRequest()
+		if c.GetProblem() != "" {
+			return nil, nil, problem.Unavailable.Errorf("cannot get a certificate: %s", c.GetProblem())
+		}
+		return c.GetCertificate(), c.GetAuthority(), nil
+	case <-ctx.Done():
+		return nil, nil, ctx.Err()
+	}
+}
