@@ -27,7 +27,7 @@ type Page struct {
 	Others                    bool // there are sessions besides this one
 }
 
-// Session is a line of the page's table; times are UTC.
+// Session is a line of the page's table; times are UTC, as the heading says.
 type Session struct {
 	Started, LastAccess, Address, Clients string
 	Current                               bool
@@ -70,7 +70,7 @@ func (e *Endpoint) show(w http.ResponseWriter, r *http.Request, v *visit, status
 }
 
 func moment(seconds int64) string {
-	return time.Unix(seconds, 0).UTC().Format("2006-01-02 15:04 UTC")
+	return time.Unix(seconds, 0).UTC().Format("2006-01-02 15:04")
 }
 
 func named(u *model.UserSession, names map[string]string) map[string]bool {
