@@ -67,12 +67,15 @@ func readTOML(file string, data []byte) (map[string]any, positions, error) {
 		var pe toml.ParseError
 		if errors.As(err, &pe) {
 			at := positionAt(string(data), pe.Position.Start)
-			return nil, nil, problem.Invalid.Errorf("cannot read %s:%d:%d: %s", file, at.line, at.column, pe.Message)
+			return nil, positions{}, problem.Invalid.Errorf("cannot read %s:%d:%d: %s", file, at.line, at.column, pe.Message)
 		}
-		return nil, nil, problem.Invalid.Errorf("cannot read %s: %w", file, err)
+		return nil, positions{}, problem.Invalid.Errorf("cannot read %s: %w", file, err)
 	}
 	return raw, locate(string(data)), nil
 }
+
+// mostMistakes bounds how many mistakes of one file are reported.
+const mostMistakes = 50
 
 // mistake is something wrong at a key of a file.
 type mistake struct {
@@ -94,11 +97,18 @@ func (i Issue) path() []string {
 
 // refuse reports the mistakes of a file in the order of its lines.
 func (p positions) refuse(file string, mistakes []mistake) error {
-	slices.SortStableFunc(mistakes, func(a, b mistake) int { return p.of(a.path).compare(p.of(b.path)) })
+	places := make(map[int]position, len(mistakes))
+	order := make([]int, len(mistakes))
+	for i, m := range mistakes {
+		order[i], places[i] = i, p.of(m.path)
+	}
+	slices.SortStableFunc(order, func(i, j int) int { return places[i].compare(places[j]) })
 	var lines []string
-	for _, m := range mistakes {
-		at := p.of(m.path)
-		lines = append(lines, fmt.Sprintf("%s:%d:%d: %s", file, at.line, at.column, m.text))
+	for _, i := range order[:min(len(order), mostMistakes)] {
+		lines = append(lines, fmt.Sprintf("%s:%d:%d: %s", file, places[i].line, places[i].column, mistakes[i].text))
+	}
+	if n := len(order) - mostMistakes; n > 0 {
+		lines = append(lines, fmt.Sprintf("and %d more", n))
 	}
 	return problem.Invalid.Errorf("cannot read %s", strings.Join(lines, "\n"))
 }

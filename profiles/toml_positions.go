@@ -26,13 +26,16 @@ func positionAt(text string, offset int) position {
 
 // positions has where each key of a TOML file stands first. The TOML library
 // does not tell, so the file, known to be well-formed, is walked once more.
-type positions map[string]position
+type positions struct {
+	text    string
+	offsets map[string]int
+}
 
 // of is where a key stands, or the nearest key above it.
 func (p positions) of(path []string) position {
 	for n := len(path); n > 0; n-- {
-		if at, ok := p[joinKey(path[:n])]; ok {
-			return at
+		if at, ok := p.offsets[joinKey(path[:n])]; ok {
+			return positionAt(p.text, at)
 		}
 	}
 	return position{1, 1}
@@ -42,19 +45,19 @@ func joinKey(path []string) string { return strings.Join(path, "\x00") }
 
 // locate walks a well-formed TOML file and notes where its keys stand.
 func locate(text string) positions {
-	l := locator{text: text, found: positions{}}
+	l := locator{text: text, found: positions{text, map[string]int{}}}
 	var table []string
 	for l.pos < len(l.text) {
 		switch c := l.text[l.pos]; {
 		case c == '#':
 			l.line()
 		case c == '[':
-			start := l.pos
 			for l.pos < len(l.text) && l.text[l.pos] == '[' {
 				l.pos++
 			}
-			table = l.key()
-			l.note(nil, table, start)
+			var starts []int
+			table, starts = l.key()
+			l.note(nil, table, starts)
 			l.line()
 		case c == ' ' || c == '\t' || c == '\r' || c == '\n':
 			l.pos++
@@ -73,13 +76,13 @@ type locator struct {
 	found positions
 }
 
-// note remembers a key and those above it, unless they stood earlier.
-func (l *locator) note(table, key []string, offset int) {
-	at := positionAt(l.text, offset)
+// note remembers where the parts of a key start, unless they stood earlier.
+func (l *locator) note(table, key []string, starts []int) {
 	path := slices.Concat(table, key)
-	for n := len(table) + 1; n <= len(path); n++ {
-		if k := joinKey(path[:n]); l.found[k] == (position{}) {
-			l.found[k] = at
+	for i, offset := range starts {
+		k := joinKey(path[:len(table)+i+1])
+		if _, earlier := l.found.offsets[k]; !earlier {
+			l.found.offsets[k] = offset
 		}
 	}
 }
@@ -98,12 +101,12 @@ func (l *locator) blanks(set string) {
 	}
 }
 
-// key reads a dotted key.
-func (l *locator) key() []string {
-	var path []string
+// key reads a dotted key and where its parts start.
+func (l *locator) key() (path []string, starts []int) {
 	for {
 		l.blanks(" \t")
 		start := l.pos
+		starts = append(starts, start)
 		if l.pos < len(l.text) && (l.text[l.pos] == '"' || l.text[l.pos] == '\'') {
 			l.quoted()
 			path = append(path, unquoteKey(l.text[start:l.pos]))
@@ -115,7 +118,7 @@ func (l *locator) key() []string {
 		}
 		l.blanks(" \t")
 		if l.pos >= len(l.text) || l.text[l.pos] != '.' {
-			return path
+			return path, starts
 		}
 		l.pos++
 	}
@@ -134,8 +137,8 @@ func unquoteKey(quoted string) string {
 // file never does.
 func (l *locator) pair(table []string) bool {
 	start := l.pos
-	key := l.key()
-	l.note(table, key, start)
+	key, starts := l.key()
+	l.note(table, key, starts)
 	l.blanks(" \t")
 	if l.pos < len(l.text) && l.text[l.pos] == '=' {
 		l.pos++
