@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/gatehouse-idp/gatehouse/internal/clock"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/profiles"
 	"github.com/gatehouse-idp/gatehouse/proto/management"
@@ -104,28 +106,38 @@ func (s started) Unwrap() error { return s.error }
 // leader that one of them names.
 const attempts = 6
 
+// A domain that has lost its leader has a new one within 2 s. A call that
+// certainly changed nothing is repeated for patience, every pause.
+const (
+	patience = 3 * time.Second
+	pause    = 100 * time.Millisecond
+)
+
 func (c *Client) retry(ctx context.Context, op profiles.Operation, call func(*link) (Response, error)) (Response, error) {
-	var response Response
-	var err error
+	start := c.config.Clock.Now()
 	relogged := false
-	for range attempts {
-		var l *link
-		if l, err = c.link(ctx); err != nil {
-			return response, err
+	for tried := 1; ; {
+		l, err := c.link(ctx)
+		if err != nil {
+			return Response{}, err
 		}
-		response, err = call(l)
+		response, err := call(l)
 		leader, refused := leaderHint(response)
+		unavailable := problem.Is(err, problem.Unavailable)
 		switch {
 		case err == nil:
 			return response, nil
 		case refused && leader != "":
 			c.prefer(leader)
-		case refused:
-			c.drop(l)
-		case isUnauthenticated(err) && l.token != "" && !relogged:
+		case unavailable && response.Body != nil && (refused || op.ReadOnly()):
+			if clock.Since(c.config.Clock, start) >= patience || clock.Sleep(ctx, c.config.Clock, pause) != nil {
+				return response, err
+			}
+			continue
+		case problem.Is(err, problem.Unauthorized) && l.hasToken() && !relogged:
 			relogged = true // the session has expired: open a new one
 			c.drop(l)
-		case problem.Is(err, problem.Unavailable) && response.Body == nil:
+		case unavailable && response.Body == nil:
 			c.drop(l)
 			if started := (started{}); errors.As(err, &started) || !op.ReadOnly() {
 				return response, problem.WithHint(err, "the operation may have been carried out: look at :history before you repeat it")
@@ -133,8 +145,10 @@ func (c *Client) retry(ctx context.Context, op profiles.Operation, call func(*li
 		default:
 			return response, err
 		}
+		if tried++; tried > attempts {
+			return response, err
+		}
 	}
-	return response, err
 }
 
 // leaderHint says whether a controller refused to execute because it is not the
@@ -143,9 +157,6 @@ func leaderHint(r Response) (leader string, refused bool) {
 	leader, refused = r.Headers["leader"].(string)
 	return leader, refused
 }
-
-// isUnauthenticated reports whether the interface did not accept the session.
-func isUnauthenticated(err error) bool { return problem.Is(err, problem.Unauthorized) }
 
 func problemOf(err error) error {
 	if s, ok := status.FromError(err); ok && s.Code() == codes.Canceled {

@@ -71,6 +71,12 @@ func (l *link) setToken(token string) {
 	l.token = token
 }
 
+func (l *link) hasToken() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.token != ""
+}
+
 // authorized adds the session's token to a call.
 func (l *link) authorized(ctx context.Context) context.Context {
 	l.mu.Lock()
