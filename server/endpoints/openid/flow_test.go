@@ -367,3 +367,12 @@ func formOf(t testing.TB, address string) *formbrowser.Form {
 	f.Action = u
 	return f
 }
+
+func decodeJSON(t testing.TB, data []byte) map[string]any {
+	t.Helper()
+	m := map[string]any{}
+	if err := json.Unmarshal(data, &m); err != nil {
+		t.Fatalf("%s: %v", data, err)
+	}
+	return m
+}
