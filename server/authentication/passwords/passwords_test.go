@@ -47,6 +47,12 @@ func TestHashesOfRealmFilesVerify(t *testing.T) {
 		"26.1.2 argon2": {
 			`{"hashIterations":5,"algorithm":"argon2","additionalParameters":{"hashLength":["32"],"memory":["7168"],"type":["id"],"version":["1.3"],"parallelism":["1"]}}`,
 			`{"value":"GNjvIqBcbM+mqCUt7nqYgl696zKTjNO1wLnvPkDfMFA=","salt":"txHDSAn9HgpQ7GE8Be9zTQ==","additionalParameters":{}}`, "password"},
+		"24.0.4 pbkdf2-sha256": {
+			`{"hashIterations":27500,"algorithm":"pbkdf2-sha256","additionalParameters":{}}`,
+			`{"value":"OnsOPGVN5ku0lAuW+6IUMhiYyre5C9itUlMBH9xtQgWYYqeYG3kiRkWrdBVWfvv1t5F4r7FnNLqQzZ7R5Fna2w==","salt":"WQWgqINSHrX0yk5oIl4xpw==","additionalParameters":{}}`, "admin"},
+		"strimzi pbkdf2-sha256": {
+			`{"hashIterations":27500,"algorithm":"pbkdf2-sha256"}`,
+			`{"value":"KqABIiReBuRWbP4pBct3W067pNvYzeN7ILBV+8vT8nuF5cgYs2fdl2QikJT/7bGTW/PBXg6CYLwJQFYrBK9MWg==","salt":"EPgscX9CQz7UnuZDNZxtMw=="}`, "alice-password"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h, err := Parse(c.credential, c.secret)
@@ -60,10 +66,23 @@ func TestHashesOfRealmFilesVerify(t *testing.T) {
 			if ok, err := hasher.Verify(t.Context(), h, c.password+" "); ok || err != nil {
 				t.Errorf("a wrong password: %v, %v", ok, err)
 			}
-			if (Policy{}).Outdated(h) {
-				t.Error("Keycloak's default counts as outdated")
+			if (Policy{}).Outdated(h) != (h.Algorithm != Argon2) {
+				t.Error("only what is not Keycloak's present default is outdated")
 			}
 		})
+	}
+}
+
+func TestAHashOfKeycloak3Verifies(t *testing.T) {
+	h, err := ParseOld("pbkdf2-sha256", 27500, "no71Rq8NWrZUpRY8cPxo2Q==", "JOrh81WYkyhsdJSYiQZEpbtV4FQYEMmqRxncHiBZKunm8g0zNqQOezqEF20IJZWvxvudT6wAcmTzWsv4Qd1tvg==")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := NewHasher(0).Verify(t.Context(), h, "admin"); !ok || err != nil {
+		t.Error(ok, err)
+	}
+	if _, err := ParseOld("", 1, "salt?", "x"); !problem.Is(err, problem.Invalid) {
+		t.Error(err)
 	}
 }
 
