@@ -83,6 +83,10 @@ type Agent struct {
 	parsed   servergroups.HostSnapshot
 	servers  map[string]*server
 	local    string // the address controllers see us at
+	// unheard are the adopted servers that have not reported yet. Until they
+	// have, or settleTime has passed, the domain is told nothing: it would take
+	// servers that serve out of the balancers.
+	unheard map[string]bool
 }
 
 // New opens the host's state. Close it by running it.
@@ -115,7 +119,7 @@ func New(c Config) (*Agent, error) {
 		return nil, err
 	}
 	a := &Agent{config: c, host: c.HostFile.Name, operations: described, lookup: c.lookup(), boot: hex.EncodeToString(boot), machine: machine, store: store,
-		wake: make(chan struct{}, 1), servers: map[string]*server{}, local: localAddress(addresses)}
+		wake: make(chan struct{}, 1), servers: map[string]*server{}, unheard: map[string]bool{}, local: localAddress(addresses)}
 	if a.socket, err = socketIn(c.Dir); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
@@ -150,6 +154,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	return tasks.Run(ctx,
 		tasks.Task{Name: "config relay", Run: func(ctx context.Context) error { return a.relay.Run(ctx, socket) }},
 		tasks.Task{Name: "controller link", Run: a.link.Run},
+		tasks.Task{Name: "settling", Run: a.settle},
 		tasks.Task{Name: "usage", Run: a.measure},
 		tasks.Task{Name: "servers", Run: a.keep},
 	)
@@ -159,7 +164,11 @@ func (a *Agent) Run(ctx context.Context) error {
 func (a *Agent) State() controllerlink.State { return a.link.State() }
 
 // Servers is the present status of every server of the host.
-func (a *Agent) Servers() []*hostlink.ServerStatus { return a.statuses().GetServers() }
+func (a *Agent) Servers() []*hostlink.ServerStatus {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.tellAll().GetServers()
+}
 
 // recall takes up the last good snapshot.
 func (a *Agent) recall() error {
@@ -209,8 +218,26 @@ func (a *Agent) adopt() {
 			a.config.Log.Info().Err(err).Str("server", r.Name).Msg("not adopted")
 			continue
 		}
+		a.mu.Lock()
+		a.unheard[r.Name] = true
+		a.mu.Unlock()
 		a.config.Log.Info().Str("server", r.Name).Int("pid", p.PID).Msg("adopted")
 	}
+}
+
+// settleTime is what adopted servers have to come back: 25 of their tries.
+const settleTime = 5 * time.Second
+
+// settle ends the wait for adopted servers.
+func (a *Agent) settle(ctx context.Context) error {
+	if err := clock.Sleep(ctx, a.config.Clock, settleTime); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	clear(a.unheard)
+	a.mu.Unlock()
+	a.changed()
+	return nil
 }
 
 // poke has the loop look again.

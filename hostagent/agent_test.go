@@ -298,8 +298,14 @@ func TestAKilledAgentAdoptsItsServers(t *testing.T) {
 	if !alive(one) || !alive(two) {
 		t.Fatal("a server died with its agent")
 	}
+	c.Watch(func(h *controllerlinktest.Host) {
+		if h.Servers != nil && !up("one", "two")(h) {
+			t.Errorf("the restarted agent told of servers that serve: %v", h.Servers)
+		}
+	})
 	again := startProcess(t, h)
 	c.Await("host1", "up after the agent's restart", up("one", "two"))
+	c.Watch(nil)
 	if pidOf(c, "one") != one || pidOf(c, "two") != two {
 		t.Fatalf("servers were restarted: %d, %d became %d, %d", one, two, pidOf(c, "one"), pidOf(c, "two"))
 	}

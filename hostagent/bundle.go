@@ -67,7 +67,7 @@ func (a *Agent) bundle(output func([]byte) error) error {
 	var goroutines bytes.Buffer
 	err := errors.Join(
 		add("snapshot.json", maskJSON(snapshot)),
-		addJSON(add, "servers.json", a.statuses()),
+		addJSON(add, "servers.json", a.Servers()),
 		addJSON(add, "link.json", a.link.State()),
 		addJSON(add, "facts.json", facts(a.config.Dir)),
 		pprof.Lookup("goroutine").WriteTo(&goroutines, 2),

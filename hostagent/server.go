@@ -84,6 +84,9 @@ func (a *Agent) noticed(s supervisor.Status) {
 	if s.PID != v.status.PID { // another process: what the last one said is void
 		v.report, v.applied, v.required, v.refused, v.usage = nil, "", "", "", nil
 	}
+	if s.State != supervisor.Starting {
+		delete(a.unheard, s.Name)
+	}
 	v.status = s
 	a.mu.Unlock()
 	a.changed()
@@ -109,10 +112,18 @@ func (a *Agent) setOrder(name, order string) error {
 	return nil
 }
 
-// statuses is the host's whole list.
+// statuses is the host's whole list; nil while it is not known.
 func (a *Agent) statuses() *hostlink.ServerStatuses {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if len(a.unheard) > 0 {
+		return nil
+	}
+	return a.tellAll()
+}
+
+// tellAll is the list as it is known now; a.mu is held.
+func (a *Agent) tellAll() *hostlink.ServerStatuses {
 	list := &hostlink.ServerStatuses{}
 	for _, name := range sortedNames(a.servers) {
 		if v := a.servers[name]; v.inHost || v.status.State.Running() {

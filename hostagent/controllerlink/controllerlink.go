@@ -46,7 +46,8 @@ type Handler interface {
 	// Snapshot takes in what the host shall be. The answer goes back.
 	Snapshot(*hostlink.Snapshot) *hostlink.Acknowledge
 	Directory(*hostlink.Directory)
-	// Statuses is the whole list of the host's servers.
+	// Statuses is the whole list of the host's servers; nil when it is not
+	// known yet.
 	Statuses() *hostlink.ServerStatuses
 	// Order does what an operator wants; ctx ends when it is cancelled or the
 	// link breaks. output sends a piece of a long answer.

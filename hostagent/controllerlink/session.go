@@ -120,7 +120,11 @@ func (s *session) send(cancel context.CancelFunc) {
 			return
 		case r = <-s.out:
 		case <-s.link.changed:
-			r = &hostlink.Report{Report: &hostlink.Report_Servers{Servers: s.link.config.Handler.Statuses()}}
+			list := s.link.config.Handler.Statuses()
+			if list == nil {
+				continue
+			}
+			r = &hostlink.Report{Report: &hostlink.Report_Servers{Servers: list}}
 		}
 		if s.stream.Send(r) != nil {
 			return

@@ -37,6 +37,7 @@ type Controller struct {
 	hosts   map[string]*Host
 	wanted  map[string]*hostlink.Snapshot
 	orders  int
+	watch   func(*Host)
 	// Joins counts the certificates that were given for a secret.
 	Joins int
 }
@@ -162,6 +163,13 @@ func (c *Controller) Order(ctx context.Context, host string, o *hostlink.Order) 
 		c.t.Fatalf("order %s of %s got no answer: %v", o.Kind, o.Server, ctx.Err())
 		return nil, nil
 	}
+}
+
+// Watch has f see every report of every host; nil ends that.
+func (c *Controller) Watch(f func(h *Host)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.watch = f
 }
 
 // Await waits until a host is as wanted. The host must not be kept.
@@ -310,7 +318,12 @@ func (c *Controller) Connect(stream hostlink.HostLink_ConnectServer) error {
 		if err != nil {
 			return err
 		}
-		c.change(func() { h.take(r) })
+		c.change(func() {
+			h.take(r)
+			if c.watch != nil {
+				c.watch(h)
+			}
+		})
 	}
 }
 
