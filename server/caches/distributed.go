@@ -174,18 +174,21 @@ func (d *Distributed) do(ctx context.Context, op operation) (result, error) {
 		ctx, cancel = context.WithTimeout(ctx, patience)
 		defer cancel()
 	}
-	op.id = opID{d.id, d.ops.Add(1)}
+	op.id, op.started = opID{d.id, d.ops.Add(1)}, d.now()
+	first := uint64(0) // the epoch of the first attempt
 	for {
 		p, changed := d.current()
 		if p.Epoch != 0 {
-			if op.epoch == 0 {
-				op.epoch = p.Epoch
+			if first == 0 {
+				first = p.Epoch
 			}
-			r, err := d.attempt(ctx, changed, p.primary(segmentOf(op.key)).Name, op)
-			if r.status != retry {
+			r, err := d.attempt(ctx, p.primary(segmentOf(op.key)), op)
+			if r.status != retry && r.status != elsewhere {
 				return r, err
 			}
-			op.again = true
+			if r.status == retry {
+				op.mayBe(r.version, first)
+			}
 		}
 		t := d.cfg.Clock.NewTimer(pause)
 		select {
@@ -202,17 +205,18 @@ func (d *Distributed) do(ctx context.Context, op operation) (result, error) {
 	}
 }
 
-// attempt asks one primary once, at most until another placement holds.
-func (d *Distributed) attempt(ctx context.Context, changed <-chan struct{}, primary string, op operation) (result, error) {
+// attempt asks one primary once, at most while it is a member: one that is no
+// longer the primary still says whether it has done anything.
+func (d *Distributed) attempt(ctx context.Context, primary peer, op operation) (result, error) {
 	var r result
-	if primary == d.self.Name {
+	if primary.same(d.self) {
 		r = d.serve(ctx, op)
 	} else {
-		ctx, cancel := until(ctx, changed)
+		ctx, cancel := d.whileMember(ctx, primary)
 		defer cancel()
-		reply, err := d.cfg.Mesh.Call(ctx, primary, d.name("op"), op.append(nil))
+		reply, err := d.cfg.Mesh.Call(ctx, primary.Name, d.name("op"), op.append(nil))
 		if err != nil {
-			return result{status: retry}, nil
+			return result{status: retry}, nil // lost with the outcome unknown
 		}
 		if r, err = readResult(reply); err != nil {
 			return r, err
@@ -235,6 +239,27 @@ func until(ctx context.Context, closed <-chan struct{}) (context.Context, contex
 		case <-closed:
 			cancel()
 		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
+
+// whileMember is ctx, ended also when a member is no longer one: its answer
+// may never come.
+func (d *Distributed) whileMember(ctx context.Context, m peer) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		defer cancel()
+		for {
+			p, changed := d.current()
+			if is := p.find(m.Name); is == nil || !is.same(m) {
+				return
+			}
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				return
+			}
 		}
 	}()
 	return ctx, cancel

@@ -214,7 +214,11 @@ func TestNoAcknowledgedUpdateIsLostWhileAMemberJoinsAndDies(t *testing.T) {
 				node := g.nodes[[]string{"a", "b"}[w%2]]
 				for n := 1; ctx.Err() == nil; n++ {
 					k := w + 4*(n%(keys/4))
-					if _, err := node.Put(context.Background(), fmt.Sprint("session-", k), fmt.Append(nil, n), 0); err != nil {
+					_, err := node.Put(context.Background(), fmt.Sprint("session-", k), fmt.Append(nil, n), 0)
+					for problem.Is(err, problem.Timeout) { // outcome unknown: its primary died
+						_, err = node.Put(context.Background(), fmt.Sprint("session-", k), fmt.Append(nil, n), 0)
+					}
+					if err != nil {
 						t.Errorf("Put: %v", err)
 						return
 					}

@@ -20,16 +20,24 @@ func (v Version) Before(o Version) bool {
 // opID names one operation through all its repetitions.
 type opID [2]uint64
 
-// trace remembers that an operation has been applied, and as what.
+// trace remembers that an operation has been applied, when (Unix milliseconds
+// of the primary) and as what.
 type trace struct {
 	id      opID
 	version Version
+	at      int64
 }
 
-// traces is how many of the last operations on a key are remembered: a
-// repeated one is recognised unless this many others came in between, which
-// then is reported as an unknown outcome.
-const traces = 4
+const (
+	// traces is how many operations on a key are remembered at most, and
+	// traceLife for how many milliseconds: longer than any is repeated. One
+	// that is repeated after both limits ends with an unknown outcome.
+	traces    = 16
+	traceLife = 30_000
+	// skew is by how many milliseconds clocks of members may differ; the
+	// agents warn from 500 on.
+	skew = 1000
+)
 
 // entry is what is stored under one key. It is immutable once stored.
 type entry struct {
@@ -39,6 +47,7 @@ type entry struct {
 	expires  int64 // Unix milliseconds, 0: never; of a tombstone: when it is forgotten
 	deleted  bool  // a tombstone: keeps late copies from bringing the key back
 	last     []trace
+	dropped  trace // the newest that is no longer in last; its id is not kept
 }
 
 // live reports whether the entry counts at that time (Unix milliseconds).
@@ -59,17 +68,28 @@ func (e *entry) applied(id opID) (Version, bool) {
 	return Version{}, false
 }
 
-// remembers reports whether all operations since an epoch are remembered.
-func (e *entry) remembers(epoch uint64) bool {
-	return e == nil || len(e.last) < traces || e.last[0].version.Epoch < epoch
+// remembers reports whether an operation would be among the remembered if it
+// had been applied, which was as version since or a later one, and not before
+// that time (Unix milliseconds).
+func (e *entry) remembers(since Version, at int64) bool {
+	return e == nil || e.dropped.version.Before(since) || e.dropped.at+skew < at
 }
 
-func (e *entry) trail(id opID, v Version) []trace {
-	var last []trace
+// leaveTrace makes next remember what was applied to e, and one more.
+func (e *entry) leaveTrace(next *entry, id opID, now int64) {
 	if e != nil {
-		last = e.last[max(0, len(e.last)-traces+1):]
+		keep := e.last[max(0, len(e.last)-traces+1):]
+		for len(keep) > 0 && keep[0].at+traceLife < now {
+			keep = keep[1:]
+		}
+		next.dropped = e.dropped
+		if n := len(e.last) - len(keep); n > 0 {
+			next.dropped = e.last[n-1]
+			next.dropped.id = opID{}
+		}
+		next.last = slices.Clone(keep)
 	}
-	return append(slices.Clone(last), trace{id, v})
+	next.last = append(next.last, trace{id, next.version, now})
 }
 
 // keyed is an entry with its key, as it travels.
@@ -78,7 +98,7 @@ type keyed struct {
 	*entry
 }
 
-func (k keyed) size() int { return len(k.key) + len(k.value) + 64 + 32*len(k.last) }
+func (k keyed) size() int { return len(k.key) + len(k.value) + 64 + 40*len(k.last) }
 
 func appendKeyed(b []byte, k keyed) []byte {
 	b = appendBytes(b, []byte(k.key))
@@ -94,9 +114,9 @@ func appendKeyed(b []byte, k keyed) []byte {
 	for _, t := range k.last {
 		b = binary.BigEndian.AppendUint64(b, t.id[0])
 		b = binary.BigEndian.AppendUint64(b, t.id[1])
-		b = appendVersion(b, t.version)
+		b = binary.AppendVarint(appendVersion(b, t.version), t.at)
 	}
-	return b
+	return binary.AppendVarint(appendVersion(b, k.dropped.version), k.dropped.at)
 }
 
 func appendBytes(b, data []byte) []byte {
@@ -176,7 +196,8 @@ func (d *decoder) keyed() keyed {
 	k.modified, k.expires = d.varint(), d.varint()
 	k.deleted = d.byte() == 1
 	for range min(d.byte(), traces) {
-		k.last = append(k.last, trace{opID{d.uint64(), d.uint64()}, d.version()})
+		k.last = append(k.last, trace{opID{d.uint64(), d.uint64()}, d.version(), d.varint()})
 	}
+	k.dropped = trace{version: d.version(), at: d.varint()}
 	return k
 }

@@ -21,7 +21,8 @@ type operation struct {
 	kind    byte
 	again   bool // sent before: it may have been applied
 	id      opID
-	epoch   uint64 // of the first attempt
+	since   Version // if again: it was applied as this version or a later one
+	started int64   // Unix milliseconds
 	key     string
 	value   []byte
 	ttl     time.Duration
@@ -29,6 +30,18 @@ type operation struct {
 	// Only in opMerge:
 	modified, expires int64
 	deleted           bool
+}
+
+// mayBe notes that the operation may have been applied as a version, or, if
+// that is zero, as any since the epoch of its first attempt.
+func (o *operation) mayBe(as Version, first uint64) {
+	if as == (Version{}) {
+		as = Version{Epoch: first}
+	}
+	if !o.again || as.Before(o.since) {
+		o.since = as
+	}
+	o.again = true
 }
 
 func (o operation) append(b []byte) []byte {
@@ -42,7 +55,7 @@ func (o operation) append(b []byte) []byte {
 	b = append(b, o.kind, flags)
 	b = binary.BigEndian.AppendUint64(b, o.id[0])
 	b = binary.BigEndian.AppendUint64(b, o.id[1])
-	b = binary.AppendUvarint(b, o.epoch)
+	b = binary.AppendVarint(appendVersion(b, o.since), o.started)
 	b = appendBytes(b, []byte(o.key))
 	b = appendBytes(b, o.value)
 	b = binary.AppendVarint(b, int64(o.ttl))
@@ -56,7 +69,7 @@ func readOperation(b []byte) (operation, error) {
 	flags := d.byte()
 	o.again, o.deleted = flags&1 != 0, flags&2 != 0
 	o.id = opID{d.uint64(), d.uint64()}
-	o.epoch = d.uvarint()
+	o.since, o.started = d.version(), d.varint()
 	o.key, o.value = string(d.bytes()), slices.Clone(d.bytes())
 	o.ttl = time.Duration(d.varint())
 	o.version = d.version()
@@ -66,10 +79,11 @@ func readOperation(b []byte) (operation, error) {
 
 // The outcomes of an attempt.
 const (
-	answered byte = iota
-	retry         // not here, or not now
-	unknown       // may have been applied: nobody remembers
-	refused       // no majority
+	answered  byte = iota
+	elsewhere      // not here, or not now; nothing was done
+	retry          // may have been applied, if so as the result's version
+	unknown        // may have been applied: nobody remembers
+	refused        // no majority
 )
 
 // result is a primary's answer.

@@ -27,7 +27,7 @@ func (d *Distributed) serve(ctx context.Context, op operation) result {
 		d.mu.RLock()
 		defer d.mu.RUnlock()
 		if !d.leads(s) {
-			return result{status: retry}
+			return result{status: elsewhere}
 		}
 		r, _ := op.decide(d.segs[s].get(op.key), d.now())
 		return r
@@ -38,7 +38,7 @@ func (d *Distributed) serve(ctx context.Context, op operation) result {
 	select {
 	case lock <- struct{}{}:
 	case <-ctx.Done():
-		return result{status: retry}
+		return result{status: elsewhere}
 	}
 	r, next, since := d.prepare(s, op)
 	if next == nil {
@@ -55,11 +55,11 @@ func (d *Distributed) serve(ctx context.Context, op operation) result {
 	select {
 	case ok := <-done:
 		if !ok {
-			return result{status: retry}
+			return result{status: retry, version: next.version}
 		}
 		return r
 	case <-ctx.Done():
-		return result{status: retry}
+		return result{status: retry, version: next.version}
 	}
 }
 
@@ -69,21 +69,22 @@ func (d *Distributed) prepare(s int, op operation) (r result, next *entry, since
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	if !d.leads(s) {
-		return result{status: retry}, nil, 0
+		return result{status: elsewhere}, nil, 0
 	}
 	e := d.segs[s].get(op.key)
 	if v, ok := e.applied(op.id); ok {
 		return result{done: true, found: !e.deleted, version: v, value: op.value, expires: e.expires}, nil, 0
 	}
-	if op.again && !e.remembers(op.epoch) {
+	if op.again && !e.remembers(op.since, op.started) {
 		return result{status: unknown}, nil, 0
 	}
-	r, next = op.decide(e, d.now())
+	now := d.now()
+	r, next = op.decide(e, now)
 	if next == nil {
 		return r, nil, 0
 	}
 	next.version = Version{d.place.Epoch, d.segs[s].next()}
-	next.last = e.trail(op.id, next.version)
+	e.leaveTrace(next, op.id, now)
 	return result{done: true, found: !next.deleted, version: next.version, value: next.value, expires: next.expires},
 		next, d.place.Segments[s].Since
 }
@@ -108,15 +109,15 @@ func (d *Distributed) takenOver(ctx context.Context, s int) (r result, ok bool) 
 		case leads:
 			return result{}, true
 		case !mine:
-			return result{status: retry}, false
+			return result{status: elsewhere}, false
 		}
 		select {
 		case <-changed:
 		case <-progress:
 		case <-ctx.Done():
-			return result{status: retry}, false
+			return result{status: elsewhere}, false
 		case <-d.life.Done():
-			return result{status: retry}, false
+			return result{status: elsewhere}, false
 		}
 	}
 }
