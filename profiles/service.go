@@ -81,7 +81,7 @@ func accessAuthorization() *Description {
 		Effect: Live,
 		Attributes: []Attribute{
 			{Name: "provider", Type: String, Default: "simple", Allowed: []string{"simple", "rbac"}, Literal: true, Effect: Live,
-				Text: "simple: every management user may do everything. rbac: as their roles say."},
+				Text: "simple: management users have the roles that they were added with. rbac: the role mappings here add to them and take from them."},
 			{Name: "permission-combination-policy", Type: String, Default: "permissive", Allowed: []string{"permissive", "rejecting"}, Literal: true, Effect: Live,
 				Text: "Whether several roles add up, or are refused."},
 		},
@@ -109,7 +109,7 @@ func accessAudit() *Description {
 				Attributes: []Attribute{
 					{Name: "enabled", Type: Bool, Default: true, Effect: Live, Text: "Whether operations are recorded."},
 					{Name: "log-boot", Type: Bool, Default: true, Effect: Live, Text: "Whether those of the boot are."},
-					{Name: "log-read-only", Type: Bool, Default: false, Effect: Live, Text: "Whether reads are."},
+					{Name: "log-read-only", Type: Bool, Default: true, Effect: Live, Text: "Whether reads are."},
 				}}},
 			{Type: "file-handler", Name: Wildcard, Description: &Description{
 				Text: "A file of JSON lines.", Effect: Live,

@@ -346,3 +346,75 @@ group = "load-balancer-group"
 		}
 	}
 }
+
+func TestRoleMappingsOfTheModelAddAndTake(t *testing.T) {
+	const base = "core-service.management.access.authorization"
+	parse := func(text string) profiles.Tree {
+		tree, err := profiles.ParseTOML("t.toml", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tree
+	}
+	mappings := `
+[` + base + `.role-mapping.Operator.include.eva]
+name = "eva"
+[` + base + `.role-mapping.Administrator.exclude.eva]
+name = "eva"
+[` + base + `.role-mapping.Monitor]
+include-all = true
+[` + base + `.role-mapping.one-host.include.eva]
+name = "eva"
+[` + base + `.host-scoped-role.one-host]
+base-role = "Maintainer"
+hosts = ["h1"]
+[` + base + `.role-mapping.nowhere.include.eva]
+name = "eva"
+[` + base + `.host-scoped-role.nowhere]
+base-role = "SuperUser"
+hosts = []
+`
+	eva := access.Caller{Name: "eva", Mechanism: access.SCRAM, Grants: []access.Grant{{Role: access.Administrator}}}
+	got, err := access.Effective(eva, parse(mappings))
+	if err != nil || len(got.Grants) != 1 || !got.Has(access.Administrator) {
+		t.Errorf("with the provider simple: %+v, %v", got.Grants, err)
+	}
+	rbac := parse("[" + base + "]\nprovider = \"rbac\"\n" + mappings)
+	got, err = access.Effective(eva, rbac)
+	if err != nil || got.Has(access.Administrator) || !got.Has(access.Operator) || !got.Has(access.Monitor) || got.Has(access.SuperUser) || len(got.Grants) != 3 {
+		t.Errorf("with the provider rbac: %+v, %v", got.Grants, err)
+	}
+	local, err := access.Effective(access.LocalSuperUser(), rbac)
+	if err != nil || !local.Has(access.SuperUser) {
+		t.Errorf("the local caller: %+v, %v", local, err)
+	}
+	rejecting := parse("[" + base + "]\nprovider = \"rbac\"\npermission-combination-policy = \"rejecting\"\n" + mappings)
+	if _, err := access.Effective(eva, rejecting); !problem.Is(err, problem.Forbidden) {
+		t.Errorf("several roles where that is rejected: %v", err)
+	}
+}
+
+func TestAuditIsOnUnlessTheModelSaysOtherwise(t *testing.T) {
+	const logger = "[core-service.management.access.audit.logger.audit-log]\n"
+	tree := func(text string) profiles.Tree {
+		tree, err := profiles.ParseTOML("t.toml", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tree
+	}
+	write, read := profiles.Operation{Name: "add", Address: profiles.Address{{Type: "path", Name: "x"}}}, profiles.Operation{Name: "read-resource"}
+	off := profiles.Operation{Name: "write-attribute", Address: profiles.Address{{Type: "core-service", Name: "management"}, {Type: "access", Name: "audit"}, {Type: "logger", Name: "audit-log"}}}
+	for _, c := range []struct {
+		tree              profiles.Tree
+		write, read, turn bool
+	}{
+		{profiles.New(profiles.Domain), true, true, true},
+		{tree(logger + "log-read-only = false\n"), true, false, true},
+		{tree(logger + "enabled = false\n"), false, false, true},
+	} {
+		if access.Audited(write, c.tree) != c.write || access.Audited(read, c.tree) != c.read || access.Audited(off, c.tree) != c.turn {
+			t.Errorf("%+v", c)
+		}
+	}
+}

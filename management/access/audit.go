@@ -11,6 +11,7 @@ import (
 
 	"github.com/gatehouse-idp/gatehouse/internal/clock"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
+	"github.com/gatehouse-idp/gatehouse/profiles"
 )
 
 // Event is one line of the audit log. Sensitive values in Operation are masked
@@ -37,8 +38,6 @@ type AuditConfig struct {
 	// Syslog names a syslog daemon: "local", or "udp://host:port",
 	// "tcp://host:port"; "" sends nothing.
 	Syslog string
-	// SkipReads leaves reads out.
-	SkipReads bool
 	// Failed is told of an event that could not be written; nil ignores it.
 	Failed func(error)
 	Clock  clock.Clock
@@ -96,9 +95,23 @@ func (a *Audit) open() error {
 	return nil
 }
 
+// Audited reports whether the model wants an operation recorded: the resource
+// /core-service=management/access=audit/logger=audit-log says so. Operations on
+// that resource itself always are, so that nobody turns the log off unseen.
+func Audited(op profiles.Operation, tree profiles.Tree) bool {
+	at := profiles.Address{{Type: "core-service", Name: "management"}, {Type: "access", Name: "audit"}, {Type: "logger", Name: "audit-log"}}
+	switch {
+	case areaOf(op.Address) == auditArea && !op.ReadOnly():
+		return true
+	case tree.Value(at, "enabled") == false:
+		return false
+	}
+	return !op.ReadOnly() || tree.Value(at, "log-read-only") != false
+}
+
 // Record writes one event; its time is set here. A nil Audit records nothing.
 func (a *Audit) Record(e Event) {
-	if a == nil || e.ReadOnly && a.config.SkipReads {
+	if a == nil {
 		return
 	}
 	e.Time = a.config.Clock.Now().UTC()

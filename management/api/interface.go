@@ -61,9 +61,12 @@ type call struct {
 func (i *Interface) execute(ctx context.Context, c call) (Response, error) {
 	tree := i.config.Model.Tree()
 	c.op.Address = c.op.Address.Canonical()
-	err := access.Authorize(c.caller, c.op, tree)
+	var err error
+	if c.caller, err = access.Effective(c.caller, tree); err == nil {
+		err = access.Authorize(c.caller, c.op, tree)
+	}
 	if err != nil {
-		i.audit(c, tree.Mode(), Response{}, err, "denied")
+		i.audit(c, tree, Response{}, err, "denied")
 		return Response{}, err
 	}
 	response, err := i.run(ctx, c)
@@ -75,7 +78,7 @@ func (i *Interface) execute(ctx context.Context, c call) (Response, error) {
 	if err != nil {
 		outcome = "failed"
 	}
-	i.audit(c, tree.Mode(), response, err, outcome)
+	i.audit(c, tree, response, err, outcome)
 	return response, err
 }
 
@@ -96,10 +99,15 @@ func (i *Interface) run(ctx context.Context, c call) (Response, error) {
 	})
 }
 
-func (i *Interface) audit(c call, mode profiles.Mode, r Response, err error, outcome string) {
+// audit records a call as the model wants it: access=audit may leave reads out,
+// or everything but what was denied.
+func (i *Interface) audit(c call, tree profiles.Tree, r Response, err error, outcome string) {
+	if outcome != "denied" && !access.Audited(c.op, tree) {
+		return
+	}
 	e := access.Event{
 		User: c.caller.Name, Mechanism: c.caller.Mechanism, Remote: c.caller.Remote, Access: c.via,
-		Outcome: outcome, ReadOnly: c.op.ReadOnly(), Operation: access.MaskOperation(c.op, mode), Revision: r.Revision,
+		Outcome: outcome, ReadOnly: c.op.ReadOnly(), Operation: access.MaskOperation(c.op, tree.Mode()), Revision: r.Revision,
 	}
 	if err != nil {
 		e.Failure = err.Error()
