@@ -62,7 +62,7 @@ func (p *Processor) VerifyPassword(ctx context.Context, realm *model.Realm, clie
 	if due := p.pending(realm, u); len(due) > 0 {
 		return nil, problem.Precondition.Errorf("cannot log in: the account is not fully set up: %v", due)
 	}
-	return u, nil
+	return u, p.accounts.Succeeded(ctx, realm, u.ID)
 }
 
 func isRefusal(err error) bool {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
+	"github.com/gatehouse-idp/gatehouse/server/events"
 	"github.com/gatehouse-idp/gatehouse/server/model"
 	"github.com/gatehouse-idp/gatehouse/server/sessions"
 	"github.com/gatehouse-idp/gatehouse/server/themes"
@@ -167,20 +168,31 @@ func (s *Step) checkPassword(user *model.User, password string) Result {
 	switch {
 	case err != nil:
 		return s.broken(err)
+	case user == nil:
+		return s.wrongGuess("", "user_not_found", "invalidUserMessage")
+	case verdict == Locked:
+		return s.wrongGuess(user.ID, "user_temporarily_disabled", "accountTemporarilyDisabledMessage")
 	case verdict != Right:
-		return wrong("invalidUserMessage")
+		return s.wrongGuess(user.ID, "invalid_user_credentials", "invalidUserMessage")
 	case !user.Enabled:
-		result := wrong("accountDisabledMessage")
+		result := s.wrongGuess(user.ID, "user_disabled", "accountDisabledMessage")
 		result.Err = problem.Forbidden.Errorf("cannot log in: the account is disabled")
 		return result
-	}
-	if err := s.p.accounts.Succeeded(s.ctx, s.login.Realm, user.ID); err != nil {
-		return s.broken(err)
 	}
 	s.setUser(user)
 	delete(s.login.Tab.AuthNotes, sessions.SSONote)
 	s.login.Tab.AuthNotes[usedNote+passwordType] = "true"
 	return Result{Status: Success}
+}
+
+// wrongGuess tells the events what is wrong with a form, and the user only what
+// the message says. Of a grant the token endpoint tells.
+func (s *Step) wrongGuess(userID, code, message string) Result {
+	if s.direct == nil {
+		s.p.Events.Publish(s.ctx, events.Event{Type: events.Login, Realm: s.login.Realm.Name, Client: s.login.Client.ClientID, User: userID,
+			Remote: s.login.Site.Remote, Error: code})
+	}
+	return wrong(message)
 }
 
 // broken is a fault of ours in the middle of a form: logged, and asked again.

@@ -110,11 +110,37 @@ func devices(u *model.User) []model.Credential {
 // checkOTP verifies a one-time code and spends it: no code counts twice unless
 // the realm allows it for time-based ones.
 func (s *Step) checkOTP(u *model.User, selected, typed string) Result {
-	typed = strings.TrimSpace(typed)
-	locked, err := s.p.accounts.locked(s.ctx, s.login.Realm, u.ID)
+	realm := s.login.Realm
+	locked, err := s.p.accounts.locked(s.ctx, realm, u.ID)
 	if err != nil {
 		return s.broken(err)
 	}
+	if locked {
+		return s.wrongGuess(u.ID, "user_temporarily_disabled", "invalidTotpMessage")
+	}
+	credential, err := s.spendCode(u, selected, strings.TrimSpace(typed))
+	if err != nil {
+		return s.broken(err)
+	}
+	if credential == "" {
+		if err := s.p.accounts.countFailure(s.ctx, realm, u, s.login.Site.Remote); err != nil {
+			return s.broken(err)
+		}
+		return s.wrongGuess(u.ID, "invalid_user_credentials", "invalidTotpMessage")
+	}
+	if locked, err = s.p.accounts.locked(s.ctx, realm, u.ID); err != nil {
+		return s.broken(err)
+	}
+	if locked { // guesses that ran beside this one reached the limit
+		return s.wrongGuess(u.ID, "user_temporarily_disabled", "invalidTotpMessage")
+	}
+	s.login.Tab.AuthNotes[usedNote+otpType] = credential
+	return Result{Status: Success}
+}
+
+// spendCode finds the device that a typed code belongs to and makes the code
+// unusable; "" when it is of none, or was used before.
+func (s *Step) spendCode(u *model.User, selected, typed string) (credential string, err error) {
 	for _, c := range devices(u) {
 		if selected != "" && c.ID != selected {
 			continue
@@ -125,20 +151,16 @@ func (s *Step) checkOTP(u *model.User, selected, typed string) Result {
 			continue
 		}
 		factor, ok := d.match(typed, s.p.Clock.Now(), s.window())
-		if locked || !ok {
+		if !ok {
 			continue
 		}
 		if err := s.spend(u, c.ID, d, factor); err == nil {
-			s.login.Tab.AuthNotes[usedNote+otpType] = c.ID
-			return Result{Status: Success}
+			return c.ID, nil
 		} else if !problem.Is(err, problem.Conflict) {
-			return s.broken(err)
+			return "", err
 		}
 	}
-	if err := s.p.accounts.countFailure(s.ctx, s.login.Realm, u, s.login.Site.Remote); err != nil {
-		return s.broken(err)
-	}
-	return wrong("invalidTotpMessage")
+	return "", nil
 }
 
 func (s *Step) window() int {

@@ -1,6 +1,7 @@
 package authentication
 
 import (
+	"context"
 	"net/http"
 
 	"github.com/rs/zerolog"
@@ -8,6 +9,7 @@ import (
 	"github.com/gatehouse-idp/gatehouse/internal/clock"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/server/authentication/passwords"
+	"github.com/gatehouse-idp/gatehouse/server/events"
 	"github.com/gatehouse-idp/gatehouse/server/model"
 	"github.com/gatehouse-idp/gatehouse/server/sessions"
 	"github.com/gatehouse-idp/gatehouse/server/storage"
@@ -21,8 +23,14 @@ type Config struct {
 	Hasher    *passwords.Hasher
 	Themes    *themes.Set
 	Protocols map[string]Protocol // by the name that tabs carry
+	Events    Events              // nil: they are logged
 	Clock     clock.Clock
 	Log       zerolog.Logger
+}
+
+// Events is told what happened.
+type Events interface {
+	Publish(ctx context.Context, e events.Event)
 }
 
 // Processor runs logins. It is safe for concurrent use; the state of a login is
@@ -39,6 +47,9 @@ type Processor struct {
 // New makes a Processor with the executions and required actions of this
 // package. The map of protocols may be filled in until the first login.
 func New(c Config) *Processor {
+	if c.Events == nil {
+		c.Events = events.Log{Log: c.Log}
+	}
 	p := &Processor{Config: c}
 	p.accounts = NewAccounts(c.Store, c.Hasher, c.Clock, c.Log)
 	p.executors, p.conditions, p.actions = executors(), conditions(), actions()
@@ -214,6 +225,15 @@ func (s *Step) complete() {
 		s.trouble(problem.Unsupported.Errorf("cannot complete a login of protocol %q: it is not served here", s.login.Tab.Protocol))
 		return
 	}
+	// Only a whole login forgets wrong guesses: whoever has the password but not
+	// the device could otherwise guess codes for ever.
+	if s.login.Tab.AuthNotes[sessions.SSONote] == "" {
+		err = s.p.accounts.Succeeded(s.ctx, s.login.Realm, user.ID)
+	}
+	if err != nil {
+		s.trouble(err)
+		return
+	}
 	out, err := s.p.Logins.Attach(s.ctx, s.w, s.login, user)
 	if err != nil {
 		s.trouble(err)
@@ -227,12 +247,12 @@ func (s *Step) complete() {
 func (s *Step) fail(why Reason) {
 	protocol := s.p.Protocols[s.login.Tab.Protocol]
 	if protocol == nil {
+		s.passive = false // there is nobody to tell but the browser
 		s.trouble(problem.Unsupported.Errorf("cannot end a login of protocol %q: it is not served here", s.login.Tab.Protocol))
 		return
 	}
 	if err := s.p.Logins.Forget(s.ctx, s.login); err != nil {
-		s.trouble(err)
-		return
+		s.p.Log.Warn().Err(err).Str("realm", s.login.Realm.Name).Msg("cannot forget a login that failed: it expires by itself")
 	}
 	protocol.Failed(s.w, s.r, s.login, why)
 }
@@ -255,8 +275,12 @@ func (s *Step) trouble(err error) {
 	if no == nil {
 		s.p.Log.Warn().Err(err).Str("realm", s.login.Realm.Name).Str("client", s.login.Client.ClientID).Msg("a login ended with an error")
 	}
-	if s.passive && no != nil {
-		s.fail(LoginRequired)
+	if s.passive {
+		why := Unavailable
+		if no != nil {
+			why = LoginRequired
+		}
+		s.fail(why)
 		return
 	}
 	s.p.Themes.Render(s.w, s.r, themes.Page{Name: "error", Status: status, Realm: s.login.Realm, Root: s.root(), Notice: notice, Data: struct{ Back string }{home(s.login.Client)}})

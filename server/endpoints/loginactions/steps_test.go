@@ -168,6 +168,22 @@ func TestParallelGuessesDoNotExceedTheLimit(t *testing.T) {
 	}
 }
 
+func TestThePasswordDoesNotBuyMoreGuessesAtTheCode(t *testing.T) {
+	const limit = 4
+	factor, none := limit, 0
+	w := newWorld(t, func(c *model.Contents) {
+		withOTP(c)
+		c.Realm.BruteForceProtected, c.Realm.FailureFactor, c.Realm.QuickLoginCheckMilliSeconds = true, &factor, &none
+	})
+	b := w.window()
+	for range limit {
+		page := b.submit(b.open(w.account()), "username", "alice", "password", secret)
+		b.sees(b.submit(page, "otp", "000000"), 200, "Invalid one-time code.")
+	}
+	other := w.window()
+	other.sees(other.submit(other.open(w.account()), "username", "alice", "password", secret), 200, "Invalid username or password.")
+}
+
 func TestALockForGoodDisablesTheUser(t *testing.T) {
 	factor, none := 2, 0
 	w := newWorld(t, func(c *model.Contents) {
