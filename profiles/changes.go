@@ -25,6 +25,8 @@ type Change struct {
 	Old       any     `json:"old,omitempty"`
 	New       any     `json:"new,omitempty"`
 	Effect    Effect  `json:"effect"` // what the servers that it concerns need
+	// Sensitive are the attributes whose values are secrets.
+	Sensitive []string `json:"sensitive,omitempty"`
 }
 
 // UnmarshalJSON reads a Change with its numbers exact.
@@ -45,8 +47,9 @@ func (c *Change) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// String is one line of a printed diff.
+// String is one line of a printed diff; secrets are masked.
 func (c Change) String() string {
+	c = c.Masked()
 	switch c.Kind {
 	case Added:
 		return fmt.Sprintf("+ %s %s", c.Address, Format(c.New))
@@ -99,16 +102,13 @@ func (cs ChangeSet) Patch(t Tree) Tree {
 // Diff gives the changes that turn a into b: what both share costs nothing. The
 // trees must be of one mode.
 func Diff(a, b Tree) ChangeSet {
-	d := differ{mode: b.Mode()}
+	d := differ{}
 	d.compare(nil, a.top(), b.top(), b.Mode().root())
 	slices.Reverse(d.removed)
 	return slices.Concat(d.removed, d.added, d.written)
 }
 
-type differ struct {
-	mode                    Mode
-	removed, added, written ChangeSet
-}
+type differ struct{ removed, added, written ChangeSet }
 
 // compare collects the differences of two nodes at one address. d describes
 // them; it is nil for what this version does not know.
@@ -118,7 +118,10 @@ func (df *differ) compare(a Address, x, y *node, d *Description) {
 	}
 	for _, name := range keysOf(x.attrs, y.attrs) {
 		if o, n := x.attrs[name], y.attrs[name]; !Equal(o, n) {
-			df.written = append(df.written, Change{Written, slices.Clone(a), name, o, n, df.effect(d, a, name)})
+			df.written = append(df.written, Change{
+				Kind: Written, Address: slices.Clone(a), Attribute: name, Old: o, New: n,
+				Effect: effectOf(d, name), Sensitive: d.secrets([]string{name}),
+			})
 		}
 	}
 	for _, typ := range keysOf(x.children, y.children) {
@@ -148,6 +151,7 @@ func (df *differ) whole(to *ChangeSet, kind Kind, a Address, n *node, d *Descrip
 	if attrs == nil {
 		attrs = map[string]any{}
 	}
+	c.Sensitive = d.secrets(slices.Sorted(maps.Keys(attrs)))
 	if kind == Added {
 		c.New = attrs
 	} else {
@@ -161,7 +165,7 @@ func (df *differ) whole(to *ChangeSet, kind Kind, a Address, n *node, d *Descrip
 	}
 }
 
-func (df *differ) effect(d *Description, _ Address, name string) Effect {
+func effectOf(d *Description, name string) Effect {
 	if d != nil {
 		if attr, ok := d.Attribute(name); ok {
 			return attr.Effect

@@ -40,23 +40,33 @@ func IsExpression(v any) bool {
 // nest too deep.
 func CheckExpression(s string) error {
 	_, err := resolve(s, func(string) (string, bool) { return "", true }, true)
-	return err
+	return named(s, err)
 }
 
 // Expand replaces the expressions in s. An expression without a value and
 // without a default is refused by name. Values found are used as they are.
-func Expand(s string, lookup Lookup) (string, error) { return resolve(s, lookup, false) }
+func Expand(s string, lookup Lookup) (string, error) {
+	out, err := resolve(s, lookup, false)
+	return out, named(s, err)
+}
+
+// named adds the string to an error about it.
+func named(s string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return problem.Invalid.Errorf("cannot resolve %q: %w", s, err)
+}
+
+// resolve expands s. Its errors hold nothing of s but the names in it: s may be
+// a secret.
 
 func resolve(s string, lookup Lookup, checkAll bool) (string, error) {
 	if !strings.Contains(s, "$") {
 		return s, nil
 	}
 	p := expander{s: s, lookup: lookup, checkAll: checkAll}
-	out, err := p.text(0, "")
-	if err != nil {
-		return "", problem.Invalid.Errorf("cannot resolve %q: %w", s, err)
-	}
-	return out, nil
+	return p.text(0, "")
 }
 
 // expander walks a string once; pos is the next byte.
@@ -121,7 +131,7 @@ func (p *expander) expression(depth int) (string, error) {
 		missing = problem.Invalid.Errorf("%q has no value and no default", name)
 	}
 	if p.pos >= len(p.s) {
-		return "", problem.Invalid.Errorf("the expression at %q has no end", p.s[start:])
+		return "", problem.Invalid.Errorf("the expression at position %d has no end", start+1)
 	}
 	p.pos++ // the closing brace
 	return value, missing

@@ -119,7 +119,7 @@ func (d *Description) DiffResolved(at Address, a, b map[string]any) ChangeSet {
 	for i := range d.Attributes {
 		attr := &d.Attributes[i]
 		if o, n := a[attr.Name], b[attr.Name]; !Equal(o, n) {
-			out = append(out, Change{Written, at, attr.Name, o, n, attr.Effect})
+			out = append(out, Change{Kind: Written, Address: at, Attribute: attr.Name, Old: o, New: n, Effect: attr.Effect, Sensitive: d.secrets([]string{attr.Name})})
 		}
 	}
 	for _, typ := range d.ChildTypes() {
@@ -137,9 +137,9 @@ func (d *Description) DiffResolved(at Address, a, b map[string]any) ChangeSet {
 			case was && is:
 				out = append(out, c.DiffResolved(child, o, n)...)
 			case was:
-				out = append(out, Change{Kind: Removed, Address: child, Old: o, Effect: c.resourceEffect()})
+				out = append(out, Change{Kind: Removed, Address: child, Old: o, Effect: c.resourceEffect(), Sensitive: c.secrets(slices.Sorted(maps.Keys(o)))})
 			case is:
-				out = append(out, Change{Kind: Added, Address: child, New: n, Effect: c.resourceEffect()})
+				out = append(out, Change{Kind: Added, Address: child, New: n, Effect: c.resourceEffect(), Sensitive: c.secrets(slices.Sorted(maps.Keys(n)))})
 			}
 		}
 	}

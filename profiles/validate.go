@@ -24,7 +24,7 @@ func (attr *Attribute) coerce(v any, lenient bool) (any, error) {
 		case attr.Literal && IsExpression(s):
 			return nil, problem.Invalid.Errorf("%s must not be an expression", attr.Name)
 		case IsExpression(s):
-			return s, CheckExpression(s)
+			return s, attr.expression(s)
 		}
 	}
 	v, err = attr.convert(v, lenient)
@@ -32,6 +32,23 @@ func (attr *Attribute) coerce(v any, lenient bool) (any, error) {
 		return nil, err
 	}
 	return v, attr.limits(v)
+}
+
+// expression checks a value that holds expressions.
+func (attr *Attribute) expression(s string) error {
+	if attr.Sensitive {
+		_, err := resolve(s, func(string) (string, bool) { return "", true }, true)
+		return err
+	}
+	return CheckExpression(s)
+}
+
+// shown is a value in an error.
+func (attr *Attribute) shown(v any) string {
+	if attr.Sensitive {
+		return masked
+	}
+	return Format(maskKeys(v))
 }
 
 // convert brings a value that is no expression to the attribute's type.
@@ -56,7 +73,7 @@ func (attr *Attribute) convert(v any, lenient bool) (any, error) {
 			return scalar, nil
 		}
 	}
-	return nil, problem.Invalid.Errorf("%s must be %s, not %s", attr.Name, attr.Type.article(), Format(v))
+	return nil, problem.Invalid.Errorf("%s must be %s, not %s", attr.Name, attr.Type.article(), attr.shown(v))
 }
 
 func (attr *Attribute) elements(list []any, lenient bool) (any, error) {
@@ -215,7 +232,11 @@ func (attr *Attribute) Resolved(v any, lookup Lookup) (any, error) {
 	if attr.Literal {
 		return v, nil
 	}
-	expanded, err := expandAll(v, lookup)
+	expand := Expand
+	if attr.Sensitive {
+		expand = func(s string, l Lookup) (string, error) { return resolve(s, l, false) }
+	}
+	expanded, err := expandWith(v, lookup, expand)
 	if err != nil {
 		return nil, err
 	}
@@ -236,14 +257,16 @@ func (attr *Attribute) Resolved(v any, lookup Lookup) (any, error) {
 }
 
 // expandAll expands the strings in a value; keys stay as they are.
-func expandAll(v any, lookup Lookup) (any, error) {
+func expandAll(v any, lookup Lookup) (any, error) { return expandWith(v, lookup, Expand) }
+
+func expandWith(v any, lookup Lookup, expand func(string, Lookup) (string, error)) (any, error) {
 	switch v := v.(type) {
 	case string:
-		return Expand(v, lookup)
+		return expand(v, lookup)
 	case []any:
 		out := make([]any, len(v))
 		for i, e := range v {
-			x, err := expandAll(e, lookup)
+			x, err := expandWith(e, lookup, expand)
 			if err != nil {
 				return nil, err
 			}
@@ -253,7 +276,7 @@ func expandAll(v any, lookup Lookup) (any, error) {
 	case map[string]any:
 		out := make(map[string]any, len(v))
 		for k, e := range v {
-			x, err := expandAll(e, lookup)
+			x, err := expandWith(e, lookup, expand)
 			if err != nil {
 				return nil, err
 			}
