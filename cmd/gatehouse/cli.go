@@ -29,7 +29,7 @@ type remote struct {
 // sockets are where a controller of this machine listens when its folder is
 // the default one of a controller, a domain or the demo.
 func sockets() []string {
-	return []string{"data/management.sock", "data/controller/management.sock", "data/demo/controller/management.sock"}
+	return []string{"data/controller/management.sock", "data/demo/controller/management.sock"}
 }
 
 // addresses gives the controllers to try: given on the line, by flag, or what
