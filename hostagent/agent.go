@@ -15,6 +15,7 @@ import (
 	"errors"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -75,7 +76,9 @@ type Agent struct {
 	link       *controllerlink.Link
 	wake       chan struct{}
 	socket     string
-	operations []byte // what makes this host in the domain
+	ready      chan struct{}
+	beat       atomic.Int64 // when the loop last looked, Unix seconds
+	operations []byte       // what makes this host in the domain
 	lookup     servergroups.Lookup
 
 	mu       sync.Mutex
@@ -119,7 +122,7 @@ func New(c Config) (*Agent, error) {
 		return nil, err
 	}
 	a := &Agent{config: c, host: c.HostFile.Name, operations: described, lookup: c.lookup(), boot: hex.EncodeToString(boot), machine: machine, store: store,
-		wake: make(chan struct{}, 1), servers: map[string]*server{}, unheard: map[string]bool{}, local: localAddress(addresses)}
+		wake: make(chan struct{}, 1), ready: make(chan struct{}), servers: map[string]*server{}, unheard: map[string]bool{}, local: localAddress(addresses)}
 	if a.socket, err = socketIn(c.Dir); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
@@ -150,6 +153,8 @@ func (a *Agent) Run(ctx context.Context) error {
 		return err
 	}
 	a.adopt()
+	a.beat.Store(a.config.Clock.Now().Unix())
+	close(a.ready)
 	// Stopped in reverse: the servers end while the domain can still see it.
 	return tasks.Run(ctx,
 		tasks.Task{Name: "config relay", Run: func(ctx context.Context) error { return a.relay.Run(ctx, socket) }},
@@ -158,6 +163,19 @@ func (a *Agent) Run(ctx context.Context) error {
 		tasks.Task{Name: "usage", Run: a.measure},
 		tasks.Task{Name: "servers", Run: a.keep},
 	)
+}
+
+// Ready is closed when the agent serves its servers: it has adopted what runs,
+// and its socket is open. Whether there is a controller says State.
+func (a *Agent) Ready() <-chan struct{} { return a.ready }
+
+// Alive fails when the loop that keeps the servers stands still: for a watchdog.
+func (a *Agent) Alive() error {
+	last := time.Unix(a.beat.Load(), 0)
+	if still := clock.Since(a.config.Clock, last); still > 3*lookAgain {
+		return problem.Internal.Errorf("the agent has not looked after its servers for %s", still)
+	}
+	return nil
 }
 
 // State is how the link to the domain stands.

@@ -101,6 +101,7 @@ func (a *Agent) keep(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		a.reconcile()
+		a.beat.Store(a.config.Clock.Now().Unix())
 		select {
 		case <-a.wake:
 		case <-tick.C:

@@ -1,7 +1,9 @@
 package supervisor
 
 import (
+	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -42,18 +44,20 @@ func limitMemory(server string, pid int, limit int64) error {
 	return nil
 }
 
-// limitByGroup moves the process to a control group beside the agent's own.
+// delegated is the agent's own group below the one that systemd delegates to
+// it: DelegateSubgroup= in its unit. Servers get groups beside it.
+const delegated = "agent"
+
+// limitByGroup moves the process to a control group of its own.
 func limitByGroup(server string, pid int, limit int64) error {
-	own, err := os.ReadFile("/proc/self/cgroup")
+	dir, err := groupOf(server)
 	if err != nil {
 		return err
 	}
-	path, ok := strings.CutPrefix(strings.TrimSpace(string(own)), "0::")
-	if !ok || strings.Contains(path, "\n") {
-		return fmt.Errorf("control groups of version 2 are not in use alone")
+	// The group above may bound the memory of those below it only if it says so.
+	if err := os.WriteFile(filepath.Join(filepath.Dir(dir), "cgroup.subtree_control"), []byte("+memory"), 0); err != nil {
+		return err
 	}
-	parent := filepath.Dir(filepath.Join("/sys/fs/cgroup", path))
-	dir := filepath.Join(parent, "gatehouse-server-"+server)
 	if err := os.Mkdir(dir, 0o755); err != nil && !os.IsExist(err) {
 		return err
 	}
@@ -61,4 +65,27 @@ func limitByGroup(server string, pid int, limit int64) error {
 		return err
 	}
 	return os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0)
+}
+
+// groupOf is where a server's control group is, below what is delegated to the
+// agent; an error where nothing is.
+func groupOf(server string) (string, error) {
+	own, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return "", err
+	}
+	path, ok := strings.CutPrefix(strings.TrimSpace(string(own)), "0::")
+	if !ok || strings.Contains(path, "\n") || filepath.Base(path) != delegated {
+		return "", errNotDelegated
+	}
+	return filepath.Join("/sys/fs/cgroup", filepath.Dir(path), "server-"+url.PathEscape(server)), nil
+}
+
+var errNotDelegated = errors.New("no control group of version 2 is delegated to this agent")
+
+// unlimit removes the group of a server that has ended.
+func unlimit(server string) {
+	if dir, err := groupOf(server); err == nil {
+		_ = os.Remove(dir) // not there, or a child still ends: the next start uses it
+	}
 }

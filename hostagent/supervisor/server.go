@@ -216,6 +216,7 @@ func (v *server) exited(h *handle, exit Exit) {
 	h.release()
 	v.process = nil
 	v.endAll(&v.watches)
+	unlimit(v.spec.Name)
 	if err := v.config.Journal.Ended(v.spec.Name); err != nil {
 		v.config.Log.Error().Err(err).Str("server", v.spec.Name).Msg("cannot note that a server has ended")
 	}
