@@ -2,6 +2,7 @@ package lang
 
 import (
 	"strings"
+	"unicode/utf8"
 
 	"github.com/gatehouse-idp/gatehouse/profiles"
 )
@@ -31,6 +32,9 @@ func IsOperation(line string) bool {
 // without a value is true, one with ! before it false.
 func ParseOperation(line string, node profiles.Address) (profiles.Operation, error) {
 	p := &parser{s: line}
+	if err := p.check(); err != nil {
+		return profiles.Operation{}, err
+	}
 	address, err := p.address(node)
 	if err != nil {
 		return profiles.Operation{}, err
@@ -69,6 +73,9 @@ func ParseOperation(line string, node profiles.Address) (profiles.Operation, err
 // ParseAddress reads an address by itself, as cd and ls take it.
 func ParseAddress(text string, node profiles.Address) (profiles.Address, error) {
 	p := &parser{s: text}
+	if err := p.check(); err != nil {
+		return nil, err
+	}
 	a, err := p.address(node)
 	if err != nil {
 		return nil, err
@@ -82,6 +89,9 @@ func ParseAddress(text string, node profiles.Address) (profiles.Address, error) 
 // ParseValue reads a value by itself.
 func ParseValue(text string) (any, error) {
 	p := &parser{s: text}
+	if err := p.check(); err != nil {
+		return nil, err
+	}
 	v, err := p.value("")
 	if err != nil {
 		return nil, err
@@ -97,6 +107,14 @@ type parser struct {
 	s     string
 	pos   int
 	depth int
+}
+
+// check refuses what is no text.
+func (p *parser) check() error {
+	if !utf8.ValidString(p.s) {
+		return p.fail(0, "the line is not UTF-8")
+	}
+	return nil
 }
 
 func (p *parser) blanks() {

@@ -3,7 +3,6 @@ package lang
 import (
 	"strconv"
 	"strings"
-	"unicode/utf8"
 )
 
 // depthLimit bounds the nesting of values, so that no line exhausts the stack.
@@ -19,9 +18,6 @@ func (p *parser) value(stops string) (any, error) {
 		return nil, p.fail(start, "values nest deeper than %d", depthLimit)
 	}
 	defer func() { p.depth-- }()
-	if !utf8.ValidString(p.s) {
-		return nil, p.fail(0, "the line is not UTF-8")
-	}
 	switch {
 	case p.take('{'):
 		return p.object('{', '}', start)
