@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"log/syslog"
 	"os"
 	"sync"
 	"time"
@@ -36,7 +35,7 @@ type AuditConfig struct {
 	// MaxBytes rotates the file to File+".1" when it would grow beyond; 0 never.
 	MaxBytes int64
 	// Syslog names a syslog daemon: "local", or "udp://host:port",
-	// "tcp://host:port"; "" sends nothing.
+	// "tcp://host:port", "tls://host:port"; "" sends nothing.
 	Syslog string
 	// Failed is told of an event that could not be written; nil ignores it.
 	Failed func(error)
@@ -50,6 +49,7 @@ type Audit struct {
 	file   *os.File
 	size   int64
 	syslog io.WriteCloser
+	sinks  map[Destination]io.WriteCloser
 }
 
 // NewAudit opens the audit log. Its zero destinations are valid: events then
@@ -60,23 +60,13 @@ func NewAudit(c AuditConfig) (*Audit, error) {
 		return nil, err
 	}
 	if c.Syslog != "" {
-		network, address := syslogAddress(c.Syslog)
-		w, err := syslog.Dial(network, address, syslog.LOG_AUTHPRIV|syslog.LOG_INFO, "gatehouse-audit")
+		w, err := openSyslog(c.Syslog, c.Clock)
 		if err != nil {
-			return nil, errors.Join(problem.Unavailable.Errorf("cannot open syslog %q for the audit log: %w", c.Syslog, err), a.Close())
+			return nil, errors.Join(err, a.Close())
 		}
 		a.syslog = w
 	}
 	return a, nil
-}
-
-func syslogAddress(s string) (network, address string) {
-	for _, network := range []string{"udp", "tcp"} {
-		if prefix := network + "://"; len(s) > len(prefix) && s[:len(prefix)] == prefix {
-			return network, s[len(prefix):]
-		}
-	}
-	return "", "" // the local daemon
 }
 
 func (a *Audit) open() error {
@@ -119,8 +109,14 @@ func (a *Audit) Record(e Event) {
 	if err == nil {
 		err = a.write(append(line, '\n'))
 	}
-	if err != nil && a.config.Failed != nil {
-		a.config.Failed(problem.Internal.Errorf("cannot write the audit log: %w", err))
+	if err != nil {
+		a.failed(problem.Internal.Errorf("cannot write the audit log: %w", err))
+	}
+}
+
+func (a *Audit) failed(err error) {
+	if a.config.Failed != nil {
+		a.config.Failed(err)
 	}
 }
 
@@ -140,7 +136,7 @@ func (a *Audit) write(line []byte) error {
 		_, err := a.syslog.Write(line)
 		errs = append(errs, err)
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, a.writeSinks(line))...)
 }
 
 func (a *Audit) rotate() error {
@@ -153,7 +149,7 @@ func (a *Audit) rotate() error {
 func (a *Audit) Close() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	var errs []error
+	errs := []error{a.closeSinks()}
 	if a.file != nil {
 		errs = append(errs, a.file.Close())
 		a.file = nil

@@ -112,6 +112,7 @@ func (i *Interface) audit(c call, tree profiles.Tree, r Response, err error, out
 	if err != nil {
 		e.Failure = err.Error()
 	}
+	i.config.Audit.Direct(access.Destinations(tree))
 	i.config.Audit.Record(e)
 }
 
