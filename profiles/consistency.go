@@ -119,6 +119,11 @@ func (c *checker) resource(a Address, attrs map[string]any) {
 			c.issue(a, "features", "%v", err)
 		}
 	}
+	if a.Last().Type == "system-property" {
+		if err := checkFeatureProperty(a.Last().Name, attrs["value"]); err != nil {
+			c.issue(a, "value", "%v", err)
+		}
+	}
 	if attrs["includes"] != nil {
 		if _, err := c.t.Effective(a, ""); err != nil {
 			c.issue(a, "includes", "%v", err)

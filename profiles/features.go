@@ -195,6 +195,28 @@ func ServerFeatures(identity map[string]any, profileProperties []byte, systemPro
 	return f.Enabled()
 }
 
+// checkFeatureProperty checks a system property that switches features; others
+// and expressions pass.
+func checkFeatureProperty(name string, value any) error {
+	v, ok := value.(string)
+	if !ok || IsExpression(v) {
+		return nil
+	}
+	feature, ok := strings.CutPrefix(name, "keycloak.profile.feature.")
+	switch {
+	case name == "keycloak.profile":
+		_, err := FeatureSwitches{Profile: v}.Enabled()
+		return err
+	case !ok:
+		return nil
+	}
+	if _, err := featureState(feature, v); err != nil {
+		return err
+	}
+	_, err := FeatureSwitches{Features: map[string]bool{feature: false}}.Enabled() // off needs nothing else
+	return err
+}
+
 // overlay takes profile=... and feature.<name>=... of a layer.
 func (f *FeatureSwitches) overlay(layer map[string]string) error {
 	fresh := map[string]bool{}

@@ -133,6 +133,8 @@ func TestRefusals(t *testing.T) {
 		{`{"operation":"write-attribute",` + identityAt + `","name":"features","value":{"token_exchang":"enabled"}}`, problem.Invalid, []string{`"token-exchang" does not exist`, `did you mean "token-exchange"?`}},
 		{`{"operation":"write-attribute",` + identityAt + `","name":"features","value":{"docker":"on"}}`, problem.Invalid, []string{`"docker"`, "enabled, disabled"}},
 		{`{"operation":"write-attribute",` + identityAt + `","name":"features","value":{"upload_scripts":"enabled"}}`, problem.Invalid, []string{`"upload-scripts" is enabled but needs "scripts"`}},
+		{`{"operation":"add","address":"/system-property=keycloak.profile.feature.dockr","value":"enabled"}`, problem.Invalid, []string{`did you mean "docker"?`}},
+		{`{"operation":"add","address":"/system-property=keycloak.profile.feature.docker","value":"on"}`, problem.Invalid, []string{"enabled, disabled"}},
 		{`{"operation":"write-attribute","address":"/profile=load-balancer","name":"includes","value":["load-balancer"]}`, problem.Invalid, []string{"includes itself"}},
 		{`{"operation":"start","address":"/host=master/server-config=server-one"}`, problem.Unsupported, []string{"what runs answers"}},
 		{`{"operation":"read-resource","address":"/host=master/server=server-one"}`, problem.Unsupported, []string{"what runs answers"}},

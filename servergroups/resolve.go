@@ -225,6 +225,13 @@ func (r *resolver) services(c *ServerConfig) error {
 		}
 		c.Subsystems[name] = resolved
 	}
+	identity, ok := c.Subsystems["identity"].(map[string]any)
+	if !ok {
+		return nil
+	}
+	if _, err := profiles.ServerFeatures(identity, nil, c.SystemProperties); err != nil {
+		return problem.Invalid.Errorf("%s: %w", r.profile.Child("subsystem", "identity"), err)
+	}
 	return nil
 }
 
