@@ -76,6 +76,8 @@ type world struct {
 	sessions *sessions.Service
 	issuer   *tokens.Issuer
 	ring     *keys.Ring
+	front    oauth.Front
+	alice    string // user's id
 }
 
 // callback is the redirect URI of the realm's applications; nobody listens.
@@ -111,15 +113,25 @@ func newWorld(t testing.TB, wrap ...func(storage.Store) storage.Store) *world {
 	w.ring = keys.NewRing(keys.Stored(w.store), w.clock, log)
 	w.sessions = sessions.New(w.store, w.ring, w.clock, "node-1")
 	w.issuer = tokens.NewIssuer(w.store, w.ring, w.clock, log)
+	w.front = oauth.Front{Store: w.store, Book: func() addresses.Book { return addresses.Book{} }}
 	w.handler = w.mount(hasher, log)
+	err = w.store.View(ctx, func(tx storage.Tx) error {
+		alice, err := tx.Users.ByUsername(ctx, "test-realm", "alice")
+		if err == nil {
+			w.alice = alice.ID
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	w.server = httptest.NewServer(w.handler)
 	t.Cleanup(w.server.Close)
 	return w
 }
 
 func (w *world) mount(hasher *passwords.Hasher, log zerolog.Logger) http.Handler {
-	book := func() addresses.Book { return addresses.Book{} }
-	front := oauth.Front{Store: w.store, Book: book}
+	front, book := w.front, w.front.Book
 	set, err := themes.New(themes.Config{Settings: func() themes.Settings { return themes.Settings{} }, Version: "test", Log: log})
 	if err != nil {
 		w.t.Fatal(err)
