@@ -526,3 +526,65 @@ func TestDeadSyslogReceiverIsToldOnceAndHoldsNothingUp(t *testing.T) {
 		t.Errorf("a receiver that makes no sense: %v", err)
 	}
 }
+
+// TestNoSecretIsShown_Property reads a random tree in every way as a caller who
+// may not see its secrets.
+func TestNoSecretIsShown_Property(t *testing.T) {
+	const secret = "s3cret-value"
+	rapid.Check(t, func(t *rapid.T) {
+		var text strings.Builder
+		groups := rapid.IntRange(1, 3).Draw(t, "groups")
+		text.WriteString("[interface.public]\ninet-address = \"127.0.0.1\"\n[socket-binding-group.s]\ndefault-interface = \"public\"\n")
+		for g := range groups {
+			fmt.Fprintf(&text, "[server-group.g%d]\nprofile = \"p%d\"\nsocket-binding-group = \"s\"\n", g, g)
+			for d := range rapid.IntRange(0, 3).Draw(t, "sources") {
+				fmt.Fprintf(&text, "[profile.p%d.subsystem.datasources.data-source.d%d]\nconnection-url = \"sqlite:x\"\ndriver-name = \"sqlite\"\npassword = %q\n", g, d, secret)
+			}
+			fmt.Fprintf(&text, "[profile.p%d.subsystem.identity]\n", g)
+		}
+		tree, err := profiles.ParseTOML("t.toml", []byte(text.String()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		caller := access.Caller{Name: "x", Grants: []access.Grant{{Role: rapid.SampledFrom([]access.Role{access.Monitor, access.Operator, access.Maintainer, access.Deployer}).Draw(t, "role")}}}
+		scoped := rapid.Bool().Draw(t, "scoped")
+		if scoped {
+			caller.Grants[0].ServerGroups = []string{"g0"}
+		}
+		changes := profiles.Diff(profiles.New(profiles.Domain), tree)
+		for _, read := range []struct {
+			op     profiles.Operation
+			result any
+		}{
+			{profiles.Operation{Name: "history"}, []any{map[string]any{"revision": 1, "changes": changes}}},
+			{profiles.Operation{Name: "diff"}, changes},
+			{profiles.Operation{Name: "read-config-as-toml"}, string(profiles.EncodeTOML(tree))},
+			{profiles.Operation{Name: "read-resource", Params: map[string]any{"recursive": true}}, nil},
+			{profiles.Operation{Name: "read-children-resources", Params: map[string]any{"child-type": "profile", "recursive": true}}, nil},
+			{profiles.Operation{Name: "read-resource", Address: profiles.Address{{Type: "profile", Name: "*"}}, Params: map[string]any{"recursive": true}}, nil},
+			{profiles.Composite(profiles.Operation{Name: "read-resource", Params: map[string]any{"recursive": true}}), nil},
+		} {
+			if read.result == nil {
+				if _, _, read.result, err = profiles.Apply(tree, read.op); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := access.Authorize(caller, read.op, tree); err != nil {
+				t.Fatal(err)
+			}
+			shown, err := access.Filter(caller, read.op, tree, read.result)
+			if err != nil {
+				t.Fatal(err)
+			}
+			data, err := json.Marshal(shown)
+			if err != nil || bytes.Contains(data, []byte(secret)) {
+				t.Fatalf("%s shows %s, %v", read.op, data, err)
+			}
+			for g := 1; scoped && g < groups; g++ {
+				if name := fmt.Sprintf(`p%d`, g); bytes.Contains(data, []byte(`"`+name+`"`)) || bytes.Contains(data, []byte("profile."+name)) {
+					t.Fatalf("%s shows %s, which is out of scope: %s", read.op, name, data)
+				}
+			}
+		}
+	})
+}

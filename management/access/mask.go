@@ -49,6 +49,8 @@ func (f filter) result(op profiles.Operation, result any) any {
 		return f.composite(op, result)
 	case op.Name == "read-config-as-toml":
 		return f.document(result)
+	case op.Name == "hosts":
+		return f.hosts(result)
 	case op.Address.HasWildcard() && strings.HasPrefix(op.Name, "read-"):
 		return f.wildcard(op, result)
 	}
@@ -145,6 +147,19 @@ func (f filter) children(a profiles.Address, typ string, children map[string]any
 	return children
 }
 
+// hosts filters a list of {"name", ...}.
+func (f filter) hosts(result any) any {
+	list, ok := result.([]any)
+	if !ok {
+		return result
+	}
+	return slices.DeleteFunc(list, func(element any) bool {
+		one, _ := element.(map[string]any)
+		name, _ := one["name"].(string)
+		return !f.visible(profiles.Address{{Type: "host", Name: name}})
+	})
+}
+
 func (f filter) names(op profiles.Operation, result any) any {
 	list, ok := result.([]any)
 	typ, _ := op.Params["child-type"].(string)
@@ -157,34 +172,47 @@ func (f filter) names(op profiles.Operation, result any) any {
 	})
 }
 
-// changes goes through any value, drops the changes (see profiles.Change) that
-// are out of scope and masks sensitive values in the others.
+// changes goes through any value, drops what is about a place out of scope
+// (changes, operations, servers) and masks sensitive values in changes.
 func (f filter) changes(value any) any {
 	switch v := value.(type) {
 	case []any:
 		kept := make([]any, 0, len(v))
 		for _, element := range v {
-			if at, ok := changeAddress(element); ok && !f.visible(at) {
+			if at, ok := place(element); ok && !f.visible(at) {
 				continue
 			}
 			kept = append(kept, f.changes(element))
 		}
 		return kept
 	case map[string]any:
-		if at, ok := changeAddress(v); ok {
+		if at, ok := place(v); ok && v["effect"] != nil && v["address"] != nil {
 			return f.change(at, v)
 		}
 		for name, member := range v {
+			if at, ok := place(member); ok && !f.visible(at) {
+				delete(v, name)
+				continue
+			}
 			v[name] = f.changes(member)
 		}
 	}
 	return value
 }
 
-// changeAddress gives the address of a value that is a change.
-func changeAddress(value any) (profiles.Address, bool) {
+// place gives the address that a value is about: a change (profiles.Change), an
+// operation, or a server named by "host" and "server".
+func place(value any) (profiles.Address, bool) {
 	v, ok := value.(map[string]any)
-	if !ok || v["address"] == nil || v["effect"] == nil {
+	if !ok {
+		return nil, false
+	}
+	host, onHost := v["host"].(string)
+	server, isServer := v["server"].(string)
+	if onHost && isServer {
+		return profiles.Address{{Type: "host", Name: host}, {Type: "server", Name: server}}, true
+	}
+	if v["address"] == nil || v["effect"] == nil && v["operation"] == nil {
 		return nil, false
 	}
 	text, err := json.Marshal(v["address"])
