@@ -153,7 +153,7 @@ func (w *world) mount(hasher *passwords.Hasher, log zerolog.Logger) http.Handler
 	mux.HandleFunc(realm+"/.well-known/openid-configuration", discovery.Discovery)
 	mux.Handle(openid+"/auth", authorization)
 	mux.Handle(openid+"/token", token.New(token.Config{Front: front, Clients: clients, Sessions: w.sessions, Issuer: w.issuer, Passwords: login, Events: happened, Log: log}))
-	mux.Handle("POST "+openid+"/token/introspect", &introspect.Endpoint{Front: front, Clients: clients, Bearer: checker, Issuer: w.issuer, Events: happened, Log: log})
+	mux.Handle(openid+"/token/introspect", &introspect.Endpoint{Front: front, Clients: clients, Bearer: checker, Issuer: w.issuer, Events: happened, Log: log})
 	mux.Handle(openid+"/userinfo", &userinfo.Endpoint{Front: front, Bearer: checker, Issuer: w.issuer, Events: happened, Log: log})
 	mux.Handle(openid+"/revoke", &revoke.Endpoint{Front: front, Clients: clients, Sessions: w.sessions, Issuer: w.issuer, Events: happened, Log: log})
 	mux.Handle(openid+"/logout", &logout.Endpoint{Front: front, Clients: clients, Sessions: w.sessions, Issuer: w.issuer, Ender: ender, Pages: set, Events: happened, Log: log})

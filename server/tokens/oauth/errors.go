@@ -71,6 +71,15 @@ func Forbid(code, description string) *Error {
 	return &Error{Status: http.StatusForbidden, Code: code, Description: description}
 }
 
+// OnlyPost refuses a request that is not a POST.
+func OnlyPost(w http.ResponseWriter, r *http.Request) error {
+	if r.Method == http.MethodPost {
+		return nil
+	}
+	w.Header().Set("Allow", http.MethodPost)
+	return &Error{Status: http.StatusMethodNotAllowed, Code: InvalidRequest, Description: "Method not allowed"}
+}
+
 // From is err as an error of the protocol; what is none of it becomes
 // server_error, temporarily_unavailable or a 413, without its text.
 func From(err error) *Error {

@@ -41,6 +41,10 @@ var inactive = []byte(`{"active":false}`)
 func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	httpio.Security(w.Header())
 	httpio.NoStore(w.Header())
+	if err := oauth.OnlyPost(w, r); err != nil {
+		oauth.Write(w, err)
+		return
+	}
 	body, event, err := e.serve(r)
 	if err != nil {
 		refusal := oauth.From(err)

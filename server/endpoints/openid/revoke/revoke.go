@@ -44,6 +44,9 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	httpio.Security(w.Header())
 	httpio.NoStore(w.Header())
 	v, err := e.Front.Open(r)
+	if err == nil {
+		err = oauth.OnlyPost(w, r)
+	}
 	if err != nil {
 		oauth.Write(w, err)
 		return

@@ -115,9 +115,8 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request, req *Request) (
 	if req.Visit, err = e.Front.Open(r); err != nil {
 		return nil, none, err
 	}
-	if r.Method != http.MethodPost {
-		w.Header().Set("Allow", "POST")
-		return nil, none, &oauth.Error{Status: http.StatusMethodNotAllowed, Code: oauth.InvalidRequest, Description: "Method not allowed"}
+	if err := oauth.OnlyPost(w, r); err != nil {
+		return nil, none, err
 	}
 	if req.Form, err = httpio.Form(r); err != nil {
 		return nil, none, err
