@@ -163,6 +163,19 @@ func (d *Distributed) Local() (n int) {
 	return n
 }
 
+// Complete reports whether, as far as this member knows, every entry has all
+// its copies: then any one server may go without loss. A rolling restart waits
+// for it.
+func (d *Distributed) Complete() bool {
+	p, _ := d.current()
+	for s := range p.Segments {
+		if len(p.Segments[s].Joiners) > 0 {
+			return false
+		}
+	}
+	return p.Epoch != 0 && !p.Degraded
+}
+
 // do carries an operation to the key's primary and repeats it until it is
 // answered: the primary recognises repetitions.
 func (d *Distributed) do(ctx context.Context, op operation) (result, error) {

@@ -45,12 +45,13 @@ func newGrid(t *testing.T, owners int, policy caches.SplitPolicy, names ...strin
 	return g
 }
 
-func open(mesh caches.Mesh, owners int, policy caches.SplitPolicy) (*caches.Distributed, func()) {
+func open(mesh caches.Mesh, owners int, policy caches.SplitPolicy, join func()) (*caches.Distributed, func()) {
 	log := zerolog.Nop()
 	if os.Getenv("CACHES_TRACE") != "" {
 		log = zerolog.New(os.Stderr).With().Str("node", mesh.Self().Name).Logger()
 	}
 	d := caches.NewDistributed(caches.DistributedConfig{Name: "sessions", Mesh: mesh, Owners: owners, Policy: policy, Clock: clock.Real(), Log: log})
+	join()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- d.Run(ctx) }()
@@ -59,11 +60,12 @@ func open(mesh caches.Mesh, owners int, policy caches.SplitPolicy) (*caches.Dist
 
 // start adds a member and lets everybody see it.
 func (g *grid) start(name string) *gridNode {
-	d, stop := open(g.net.Start(name), g.owners, g.policy)
+	node := g.net.Start(name)
+	g.alive = append(g.alive, name)
+	// As in a server: answering before it joins, taking part once it has.
+	d, stop := open(node, g.owners, g.policy, func() { g.net.See(g.alive) })
 	n := &gridNode{d, name, stop, make(chan struct{})}
 	g.nodes[name] = n
-	g.alive = append(g.alive, name)
-	g.net.See(g.alive)
 	return n
 }
 
@@ -92,6 +94,7 @@ func (g *grid) stopAll() {
 	for _, n := range g.nodes {
 		n.stop()
 	}
+	time.Sleep(time.Second) // for messages under way: virtual time ends with the test
 }
 
 func (g *grid) fill(n int) {
@@ -138,7 +141,7 @@ func TestContractOfADistributedCache(t *testing.T) {
 	}
 	t.Run("alone, without a cluster", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			d, stop := open(caches.Alone{Member: cluster.Member{Name: "a", Born: 1}}, 2, caches.Majority)
+			d, stop := open(caches.Alone{Member: cluster.Member{Name: "a", Born: 1}}, 2, caches.Majority, func() {})
 			defer stop()
 			cachetest.Run(t, []cachetest.Store{d}, true)
 		})

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -72,13 +74,17 @@ var register = porcupine.Model{
 // TestHistoriesAreLinearizableWhileMembersComeAndGo lets clients on all members
 // work on few keys while members join, leave and are killed, one at a time
 // with time to make copies in between, and checks the recorded history.
+//
+// Messages take up to 2 ms, one in twenty up to 100 ms.
 func TestHistoriesAreLinearizableWhileMembersComeAndGo(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	rounds := uint64(12)
-	if testing.Short() {
-		rounds = 3
+	rounds := uint64(25)
+	if n, err := strconv.ParseUint(os.Getenv("CACHES_ROUNDS"), 10, 32); err == nil {
+		rounds = n
 	}
+	total := 0
+	defer func() { t.Logf("%d operations checked", total) }()
 	for round := range rounds {
 		var history []porcupine.Operation
 		var unknown int
@@ -86,6 +92,8 @@ func TestHistoriesAreLinearizableWhileMembersComeAndGo(t *testing.T) {
 		switch porcupine.CheckOperationsTimeout(register, history, 20*time.Second) {
 		case porcupine.Illegal:
 			t.Errorf("seed %d/%d: a history of %d operations is not linearizable", seed, round, len(history))
+		case porcupine.Ok:
+			total += len(history)
 		case porcupine.Unknown:
 			t.Logf("seed %d/%d: %d operations took too long to check", seed, round, len(history))
 		}
@@ -96,14 +104,24 @@ func TestHistoriesAreLinearizableWhileMembersComeAndGo(t *testing.T) {
 }
 
 func record(t *testing.T, seed, round uint64) (history []porcupine.Operation, unknown int) {
-	g := newGrid(t, 2, caches.Merge, "n0", "n1", "n2")
+	g := newGrid(t, 2+int(round%2), caches.Merge, "n0", "n1", "n2", "n9")
 	defer g.stopAll()
 	r := rand.New(rand.NewPCG(seed, round))
+	var delays sync.Mutex
+	dr := rand.New(rand.NewPCG(seed, ^round))
+	g.net.Delay(func() time.Duration {
+		delays.Lock()
+		defer delays.Unlock()
+		if dr.IntN(20) == 0 {
+			return time.Duration(dr.IntN(100)) * time.Millisecond
+		}
+		return time.Duration(dr.IntN(2000)) * time.Microsecond
+	})
 	start := time.Now()
 	var mu sync.Mutex // guards history, and the grid's members
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	for client := range 6 {
+	for client := range 8 {
 		r := rand.New(rand.NewPCG(seed, round<<8|uint64(client)))
 		wg.Go(func() {
 			for n := 0; ctx.Err() == nil; n++ {
@@ -126,7 +144,7 @@ func record(t *testing.T, seed, round uint64) (history []porcupine.Operation, un
 	for i := range 5 {
 		time.Sleep(time.Duration(r.IntN(500)) * time.Millisecond)
 		switch {
-		case len(g.alive) < 3 || r.IntN(3) == 0:
+		case len(g.alive) < 4 || r.IntN(3) == 0:
 			mu.Lock()
 			g.start(fmt.Sprint("n", 3+i))
 			mu.Unlock()
@@ -143,7 +161,7 @@ func record(t *testing.T, seed, round uint64) (history []porcupine.Operation, un
 			mu.Lock()
 			g.kill(name, 0)
 			mu.Unlock()
-			time.Sleep(time.Second)
+			g.complete()
 		}
 	}
 	cancel()
@@ -158,6 +176,22 @@ func record(t *testing.T, seed, round uint64) (history []porcupine.Operation, un
 		history = append(history, porcupine.Operation{ClientId: 0, Input: call{kind: "get", key: key}, Call: began, Output: outcome{value: number(item)}, Return: int64(time.Since(start))})
 	}
 	return history, unknown
+}
+
+// complete waits until the crash is noticed and all copies are made again.
+func (g *grid) complete() {
+	time.Sleep(500 * time.Millisecond)
+	for range 1000 {
+		all := true
+		for _, n := range g.alive {
+			all = all && g.nodes[n].Complete()
+		}
+		if all {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	g.t.Error("the copies were not made again in 10 s")
 }
 
 func number(i caches.Item) (n int) {

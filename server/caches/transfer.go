@@ -275,20 +275,40 @@ func (d *Distributed) handOver(ctx context.Context, p *placement, given map[arri
 		}
 	}
 	for to, list := range todo {
+		// Writes from here on reach the joiner themselves.
+		if !d.insist(ctx, func() error { return d.give(ctx, p, to, list, given) }) {
+			return
+		}
 		for _, a := range list {
-			if given[a] {
-				continue
-			}
-			// Writes from here on reach the joiner themselves.
-			if !d.insist(ctx, func() error { return d.send(ctx, p, to, d.segs[a.Segment].all()) }) {
-				return
-			}
 			given[a] = true
 		}
 		if !d.insist(ctx, func() error { return d.announce(ctx, list) }) {
 			return
 		}
 	}
+}
+
+// give sends the segments that a joiner has not got, many in one message.
+func (d *Distributed) give(ctx context.Context, p *placement, to string, list []arrival, given map[arrival]bool) error {
+	var batch []keyed
+	size := 0
+	for _, a := range list {
+		if given[a] {
+			continue
+		}
+		for _, k := range d.segs[a.Segment].all() {
+			batch = append(batch, k)
+			size += k.size()
+		}
+		if size < chunk {
+			continue
+		}
+		if err := d.send(ctx, p, to, batch); err != nil {
+			return err
+		}
+		batch, size = nil, 0
+	}
+	return d.send(ctx, p, to, batch)
 }
 
 // announce tells the coordinator which segments have arrived.

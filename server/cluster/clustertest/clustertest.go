@@ -7,6 +7,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/server/cluster"
@@ -18,10 +19,28 @@ type Net struct {
 	nodes map[string]*Node
 	born  int64
 	cut   map[[2]string]chan struct{} // closed when healed
+	delay func() time.Duration
 }
 
 // NewNet makes a network without members.
 func NewNet() *Net { return &Net{nodes: map[string]*Node{}, cut: map[[2]string]chan struct{}{}} }
+
+// Delay makes each message take as long as delay says; it is called for every
+// request and every reply, by several goroutines.
+func (t *Net) Delay(delay func() time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.delay = delay
+}
+
+func (t *Net) travel() {
+	t.mu.Lock()
+	delay := t.delay
+	t.mu.Unlock()
+	if delay != nil {
+		time.Sleep(delay())
+	}
+}
 
 // Node is one member: it has the methods of *cluster.Node that others use.
 type Node struct {
@@ -169,7 +188,14 @@ func (n *Node) deliver(ctx context.Context, to *Node, name string, payload []byt
 	}
 	done := make(chan reply, 1)
 	go func() {
+		n.net.travel()
+		select {
+		case <-to.dead:
+			return
+		default:
+		}
 		payload, err := h(ctx, n.self.Name, payload)
+		n.net.travel()
 		done <- reply{payload, err}
 	}()
 	lost := problem.Unavailable.Errorf("cannot learn what became of %s on %s: the connection was lost", name, to.self.Name)
