@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/gatehouse-idp/gatehouse/internal/clock"
+	"github.com/gatehouse-idp/gatehouse/profiles"
 	"github.com/gatehouse-idp/gatehouse/proto/hostlink"
 )
 
@@ -80,7 +81,7 @@ func (p *Publisher) heardFromAll() bool {
 
 // survey lists the servers of connected hosts; p.mu is held.
 func (p *Publisher) survey() []*hostlink.DirectoryServer {
-	var list []*hostlink.DirectoryServer
+	list := make([]*hostlink.DirectoryServer, 0, len(p.directory.Servers))
 	for name, h := range p.hosts {
 		for _, s := range h.state.Servers {
 			list = append(list, &hostlink.DirectoryServer{
@@ -97,7 +98,7 @@ func (p *Publisher) survey() []*hostlink.DirectoryServer {
 
 // direct sends a directory out if it differs from the last; p.mu is held.
 func (p *Publisher) direct(servers []*hostlink.DirectoryServer) {
-	if slices.EqualFunc(servers, p.directory.Servers, func(a, b *hostlink.DirectoryServer) bool { return proto.Equal(a, b) }) {
+	if slices.EqualFunc(servers, p.directory.Servers, equalServer) {
 		return
 	}
 	// The version only has to grow, also when another controller made the last.
@@ -105,17 +106,64 @@ func (p *Publisher) direct(servers []*hostlink.DirectoryServer) {
 	p.broadcast(&hostlink.Directory{Version: version, Servers: servers})
 }
 
-// broadcast offers a directory to all links and relays; p.mu is held.
+func equalServer(a, b *hostlink.DirectoryServer) bool { return a == b || proto.Equal(a, b) }
+
+// broadcast offers a directory to all links and relays: to a host what servers of
+// its site need, and only when that changed. p.mu is held.
 func (p *Publisher) broadcast(d *hostlink.Directory) {
 	p.directory = d
+	sites := map[string]*hostlink.Directory{}
+	for _, s := range d.Servers {
+		if sites[s.Site] == nil {
+			sites[s.Site] = &hostlink.Directory{Version: d.Version}
+		}
+	}
+	for site, part := range sites {
+		for _, s := range d.Servers {
+			if s.Site == site || s.Ports[crossSite] != 0 {
+				part.Servers = append(part.Servers, s)
+			}
+		}
+		if old := p.sites[site]; old != nil && slices.EqualFunc(old.Servers, part.Servers, equalServer) {
+			sites[site] = old
+		}
+	}
+	p.sites = sites
 	for _, h := range p.hosts {
 		if l, ok := h.route.(*link); ok {
-			l.offer(func(o *outbox) { o.directory = d })
+			p.offerDirectory(l, h)
 		}
 	}
 	for r := range p.relays {
 		r.direct(d)
 	}
+}
+
+// crossSite is the socket binding of servers that those of other sites reach.
+const crossSite = "site-cache"
+
+// offerDirectory offers a host the directory of its site, if it does not have
+// it; p.mu is held.
+func (p *Publisher) offerDirectory(l *link, h *host) {
+	d := p.sites[p.siteOf(h)]
+	if d == nil || d == l.directed {
+		return
+	}
+	l.directed = d
+	l.offer(func(o *outbox) { o.directory = d })
+}
+
+// siteOf is a host's site as its servers report it, who resolve expressions; as
+// the model says while it reports none.
+func (p *Publisher) siteOf(h *host) string {
+	for _, s := range h.state.Servers {
+		if s.Site != "" {
+			return s.Site
+		}
+	}
+	tree, _, _ := p.source.Model()
+	site, _ := tree.Value(profiles.Address{{Type: "host", Name: h.state.Name}}, "site").(string)
+	return site
 }
 
 // Directory is the newest directory.

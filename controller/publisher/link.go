@@ -30,6 +30,8 @@ type link struct {
 	name string
 	wake chan struct{} // of capacity 1
 	done chan struct{}
+	// directed is the directory that was offered last; guarded by the publisher.
+	directed *hostlink.Directory
 
 	mu  sync.Mutex
 	out outbox
@@ -175,12 +177,12 @@ func (p *Publisher) welcome(l *link, hello *hostlink.Hello) {
 	p.refresh(l.name)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if h := p.hosts[l.name]; h != nil && p.directory.Version > 0 {
+		p.offerDirectory(l, h)
+	}
 	s, ok := p.published[l.name]
 	l.offer(func(o *outbox) {
 		o.controllers, o.probe = p.controllers, true
-		if p.directory.Version > 0 {
-			o.directory = p.directory
-		}
 		if ok && (s.wire.Checksum != hello.Checksum || s.wire.Revision < hello.Revision) {
 			o.snapshot = s.wire
 		}

@@ -61,8 +61,9 @@ type Publisher struct {
 	controllers []string
 	leads       bool
 	leadsSince  time.Time
-	complete    bool // the directory may be made: see heardFromAll
-	directory   *hostlink.Directory
+	complete    bool                           // the directory may be made: see heardFromAll
+	directory   *hostlink.Directory            // of the whole domain
+	sites       map[string]*hostlink.Directory // what servers of a site need of it
 	orders      map[string]*pending
 }
 

@@ -24,9 +24,11 @@ type snapshot struct {
 // publishAll publishes each revision, until ctx ends. Revisions that come while
 // one is being published are published as one.
 func (p *Publisher) publishAll(ctx context.Context) {
+	var last profiles.Tree
 	for {
 		tree, revision, newer := p.source.Model()
-		p.publish(tree, revision)
+		p.publish(concerned(last, tree), tree, revision)
+		last = tree
 		select {
 		case <-newer:
 		case <-ctx.Done():
@@ -35,12 +37,26 @@ func (p *Publisher) publishAll(ctx context.Context) {
 	}
 }
 
-// publish makes the snapshots of all connected hosts, on all cores.
-func (p *Publisher) publish(tree profiles.Tree, revision uint64) {
+// concerned gives a filter of the hosts that a change may concern: those whose
+// own part it changes, or all.
+func concerned(before, after profiles.Tree) func(host string) bool {
+	hosts := map[string]bool{}
+	for _, c := range profiles.Diff(before, after) {
+		if len(c.Address) == 0 || c.Address[0].Type != "host" {
+			return func(string) bool { return true }
+		}
+		hosts[c.Address[0].Name] = true
+	}
+	return func(host string) bool { return hosts[host] }
+}
+
+// publish makes the snapshots of the connected hosts that wanted names, on all
+// cores.
+func (p *Publisher) publish(wanted func(host string) bool, tree profiles.Tree, revision uint64) {
 	p.mu.Lock()
 	var names []string
 	for name, h := range p.hosts {
-		if _, ours := h.route.(*link); ours {
+		if _, ours := h.route.(*link); ours && wanted(name) {
 			names = append(names, name)
 		}
 	}
@@ -98,10 +114,8 @@ func build(tree profiles.Tree, host string, revision uint64) (snapshot, error) {
 	if err != nil {
 		return snapshot{}, problem.Internal.Errorf("cannot encode the snapshot of host %s: %w", host, err)
 	}
-	return snapshot{
-		content: s.Checksum(),
-		wire:    &hostlink.Snapshot{Revision: revision, Checksum: s.Checksum(), Content: content},
-	}, nil
+	sum := s.Checksum()
+	return snapshot{content: sum, wire: &hostlink.Snapshot{Revision: revision, Checksum: sum, Content: content}}, nil
 }
 
 // Current reports whether a host has acknowledged what the newest revision wants
