@@ -33,6 +33,7 @@ type commitLog struct {
 	queue   []*write
 	closed  bool
 	wake    chan struct{} // holds a token while the queue may not be empty
+	closing chan struct{} // closed by close: no more pacing
 	ended   chan struct{}
 	commits atomic.Uint64
 	writes  atomic.Uint64
@@ -50,7 +51,7 @@ type write struct {
 }
 
 func (l *commitLog) init(s *Store) {
-	l.s, l.wake, l.ended = s, make(chan struct{}, 1), make(chan struct{})
+	l.s, l.wake, l.closing, l.ended = s, make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 }
 
 // do has fn committed and returns when it is.
@@ -87,6 +88,7 @@ func (l *commitLog) close() {
 	l.mu.Lock()
 	l.closed = true
 	l.mu.Unlock()
+	close(l.closing)
 	l.signal()
 	<-l.ended
 }
@@ -98,9 +100,7 @@ func (l *commitLog) run(ctx context.Context) {
 	for {
 		<-l.wake
 		for l.waiting() {
-			if !l.ending() {
-				pace.wait(ctx, l.wake)
-			}
+			pace.wait(l.wake, l.closing)
 			l.commit(ctx, l.take())
 		}
 		if l.ending() && !l.waiting() {
@@ -233,8 +233,8 @@ func newPace(c clock.Clock, rate float64, burst int) *pace {
 }
 
 // wait returns when the next event may happen; wake is drained meanwhile, as
-// what it announces is in the queue.
-func (p *pace) wait(ctx context.Context, wake <-chan struct{}) {
+// what it announces is in the queue. closing ends the waiting.
+func (p *pace) wait(wake, closing <-chan struct{}) {
 	if p.rate < 0 {
 		return
 	}
@@ -251,7 +251,7 @@ func (p *pace) wait(ctx context.Context, wake <-chan struct{}) {
 		select {
 		case <-timer.C:
 			return
-		case <-ctx.Done():
+		case <-closing:
 			return
 		case <-wake:
 		}

@@ -22,19 +22,29 @@ import (
 	"github.com/gatehouse-idp/gatehouse/internal/clock"
 )
 
-// DSN starts or finds a server, creates an empty database and returns its
-// address. Both are gone when the test ends. Without PostgreSQL on the machine
-// the test is skipped.
+// DSN is Database on Server: for a test that needs one.
 func DSN(t testing.TB) string {
 	t.Helper()
-	server := os.Getenv("GATEHOUSE_TEST_POSTGRES")
-	if server == "" {
-		server = start(t)
+	return Database(t, Server(t))
+}
+
+// Server finds a server, or starts one for the length of t, and returns its
+// address. Without PostgreSQL on the machine the test is skipped.
+func Server(t testing.TB) string {
+	t.Helper()
+	if server := os.Getenv("GATEHOUSE_TEST_POSTGRES"); server != "" {
+		return server
 	}
+	return start(t)
+}
+
+// Database creates an empty database, gone when t ends, and returns its address.
+func Database(t testing.TB, server string) string {
+	t.Helper()
 	ctx := context.Background()
 	c, err := pgx.Connect(ctx, server)
 	if err != nil {
-		t.Fatalf("cannot reach the PostgreSQL of GATEHOUSE_TEST_POSTGRES: %v", err)
+		t.Fatalf("cannot reach PostgreSQL: %v", err)
 	}
 	defer func() { _ = c.Close(ctx) }()
 	name := "gatehouse_" + rand.Text()
