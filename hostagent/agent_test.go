@@ -16,6 +16,7 @@ import (
 
 	"github.com/gatehouse-idp/gatehouse/hostagent"
 	"github.com/gatehouse-idp/gatehouse/hostagent/controllerlink/controllerlinktest"
+	"github.com/gatehouse-idp/gatehouse/hostagent/supervisor"
 	"github.com/gatehouse-idp/gatehouse/internal/clock"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/proto/hostlink"
@@ -38,6 +39,7 @@ func TestMain(m *testing.M) {
 type hostOf struct {
 	Dir, Token, Controller string
 	Keep                   bool
+	Timing                 supervisor.Timing
 }
 
 func configOf(h hostOf) hostagent.Config {
@@ -48,7 +50,7 @@ func configOf(h hostOf) hostagent.Config {
 	return hostagent.Config{
 		Dir: h.Dir, HostFile: hostFile(), JoinToken: h.Token, Controllers: []string{h.Controller},
 		Command: []string{"/proc/self/exe"}, Env: []string{"PATH=" + os.Getenv("PATH"), "GOTRACEBACK=none"},
-		KeepServers: h.Keep, StopTimeout: 2 * time.Second, Clock: clock.Real(), Rand: rand.Float64, Log: log,
+		KeepServers: h.Keep, StopTimeout: 2 * time.Second, Timing: h.Timing, Clock: clock.Real(), Rand: rand.Float64, Log: log,
 	}
 }
 
@@ -428,5 +430,45 @@ func TestARefusedHostWithNothingToWorkFromEndsWithAClearError(t *testing.T) {
 	}
 	if err = a.Run(t.Context()); !problem.Is(err, problem.Unauthorized) || !strings.Contains(err.Error(), "cannot trust the controller") {
 		t.Errorf("a false controller: Run = %v", err)
+	}
+}
+
+// A frozen process keeps its sockets open and answers nothing.
+func TestAFrozenServerIsRestarted(t *testing.T) {
+	c := controllerlinktest.Start(t)
+	c.Publish("host1", snapshotOf(t, 1, nil, "one"))
+	h := hostOf{Dir: t.TempDir(), Token: tokenText(c), Controller: c.Address, Timing: supervisor.DefaultTiming}
+	h.Timing.LiveEvery, h.Timing.Dump = 50*time.Millisecond, 50*time.Millisecond
+	start(t, h)
+	c.Await("host1", "up", up("one"))
+	pid := pidOf(c, "one")
+	frozen := time.Now()
+	_ = syscall.Kill(pid, syscall.SIGSTOP)
+	c.Await("host1", "another process is ready", func(h *controllerlinktest.Host) bool {
+		return up("one")(h) && int(h.Server("one").GetPid()) != pid
+	})
+	t.Logf("replaced %s after SIGSTOP", time.Since(frozen))
+}
+
+func TestAFollowedLogGoesOnUntilItIsCancelled(t *testing.T) {
+	c := controllerlinktest.Start(t)
+	c.Publish("host1", snapshotOf(t, 1, nil, "one"))
+	start(t, hostOf{Dir: t.TempDir(), Token: tokenText(c), Controller: c.Address})
+	c.Await("host1", "up", up("one"))
+	type end struct {
+		result *hostlink.OrderResult
+		output []byte
+	}
+	done := make(chan end, 1)
+	go func() {
+		r, output := c.Order(context.Background(), "host1", &hostlink.Order{Kind: "read-log", Server: "one", Parameters: []byte(`{"lines":0,"follow":true}`)})
+		done <- end{r, output}
+	}()
+	await(t, func() bool { return c.Orders() == 1 })
+	order(t, c, "reload", "one", nil) // writes a line
+	await(t, func() bool { return strings.Contains(c.Output("host1", "1"), "command reload") })
+	c.Send("host1", &hostlink.Instruction{Instruction: &hostlink.Instruction_Cancel{Cancel: &hostlink.Cancel{Order: "1"}}})
+	if e := <-done; e.result.GetProblem() != "" || strings.Contains(string(e.output), "configuration 1") {
+		t.Errorf("a followed log ended with %v after %q", e.result, e.output)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/signal"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -55,7 +54,6 @@ var errStopped = fmt.Errorf("stopped by command")
 
 type testServer struct {
 	hello    *relaypb.Hello
-	mu       sync.Mutex
 	state    string
 	revision uint64
 	greeting string

@@ -23,11 +23,10 @@ import (
 
 // world is what a relay rests on, recorded.
 type world struct {
-	mu     sync.Mutex
-	events []string
-	kept   map[string][2]string
-	heard  chan string
-	sign   error
+	mu    sync.Mutex
+	kept  map[string][2]string
+	heard chan string
+	sign  error
 }
 
 func (w *world) note(text string) { w.heard <- text }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -46,15 +45,18 @@ func TestRotationLosesNoLineOfARunningServer(t *testing.T) {
 	begin(t, s, spec)
 	v, _ := s.find("one")
 	size := func() int64 { info, _ := os.Stat(v.log.path); return info.Size() }
+	const piece = 256 << 10
 	rotations := 0
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
 	for rotations < 6 {
-		if size() < 1<<20 {
-			runtime.Gosched()
+		<-tick.C
+		if size() < piece {
 			continue
 		}
 		pause := v.process.pause
 		if rotations%2 == 0 {
-			if err := v.log.rotate(1<<20, 20, pause); err != nil {
+			if err := v.log.rotate(piece/2, 20, pause); err != nil {
 				t.Fatal(err)
 			}
 		} else if err := cutBy(v.log, pause); err != nil {

@@ -63,7 +63,7 @@ func beServer(mode string) int {
 	case "chatty":
 		for i := 0; ; i++ {
 			fmt.Printf("line %d %s\n", i, strings.Repeat("x", 80))
-			if i%200 == 0 {
+			if i%50 == 0 {
 				syscall.Select(0, nil, nil, nil, &syscall.Timeval{Usec: 500})
 			}
 		}
@@ -83,7 +83,6 @@ type fakes struct {
 	journal  map[string]Process
 	commands []string
 	answer   func(kind string) error
-	statuses chan Status
 }
 
 func (f *fakes) Expect(string) (string, error) {

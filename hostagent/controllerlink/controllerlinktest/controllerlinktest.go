@@ -165,6 +165,23 @@ func (c *Controller) Order(ctx context.Context, host string, o *hostlink.Order) 
 	}
 }
 
+// Orders is how many orders were given; the last has that number as its id.
+func (c *Controller) Orders() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.orders
+}
+
+// Output is what an order has put out so far.
+func (c *Controller) Output(host, id string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if h := c.hosts[host]; h != nil {
+		return string(h.output[id])
+	}
+	return ""
+}
+
 // Watch has f see every report of every host; nil ends that.
 func (c *Controller) Watch(f func(h *Host)) {
 	c.mu.Lock()
