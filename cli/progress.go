@@ -37,9 +37,13 @@ func (p *progress) event(event any) error {
 	text := describe(members)
 	done, counted := count(members["done"])
 	total, totalled := count(members["total"])
-	if !p.terminal || !counted || !totalled || total == 0 {
+	switch {
+	case !counted || !totalled || total == 0:
 		p.end()
 		_, err := fmt.Fprintln(p.out, text)
+		return err
+	case !p.terminal:
+		_, err := fmt.Fprintf(p.out, "%d/%d %s\n", done, total, text)
 		return err
 	}
 	filled := min(barWidth, int(barWidth*done/total))
@@ -56,21 +60,36 @@ func (p *progress) end() {
 	}
 }
 
+// describe puts an event into words: of which rollout, which server, what.
 func describe(members map[string]any) string {
+	text := func(name string) string {
+		s, _ := members[name].(string)
+		return s
+	}
 	var parts []string
-	for _, name := range [...]string{"rollout", "state", "phase", "group", "server-group", "host", "server", "outcome", "message", "problem", "failure-description"} {
-		if text, ok := members[name].(string); ok && text != "" {
-			parts = append(parts, text)
+	add := func(part string) {
+		if part != "" {
+			parts = append(parts, part)
 		}
 	}
-	if len(parts) == 0 {
-		data, err := json.Marshal(members)
-		if err != nil {
-			return err.Error()
-		}
-		return string(data)
+	if server := text("server"); server != "" {
+		add(strings.TrimPrefix(text("host")+"/"+server, "/") + ":")
+		add(text("phase"))
+	} else {
+		add(text("rollout"))
+		add(text("state"))
 	}
-	return strings.Join(parts, " ")
+	for _, name := range [...]string{"message", "problem", "failure-description"} {
+		add(text(name))
+	}
+	if len(parts) > 0 {
+		return strings.Join(parts, " ")
+	}
+	data, err := json.Marshal(members)
+	if err != nil {
+		return err.Error()
+	}
+	return string(data)
 }
 
 func count(value any) (int64, bool) {
