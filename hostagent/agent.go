@@ -66,20 +66,21 @@ type Config struct {
 
 // Agent is the agent of one machine.
 type Agent struct {
-	config     Config
-	host       string
-	boot       string // of this agent
-	machine    string // the boot of the machine
-	store      *localstate.Store
-	relay      *configrelay.Relay
-	supervisor *supervisor.Supervisor
-	link       *controllerlink.Link
-	wake       chan struct{}
-	socket     string
-	ready      chan struct{}
-	beat       atomic.Int64 // when the loop last looked, Unix seconds
-	operations []byte       // what makes this host in the domain
-	lookup     servergroups.Lookup
+	config      Config
+	host        string
+	boot        string // of this agent
+	machine     string // the boot of the machine
+	store       *localstate.Store
+	relay       *configrelay.Relay
+	supervisor  *supervisor.Supervisor
+	link        *controllerlink.Link
+	wake        chan struct{}
+	socket      string
+	ready       chan struct{}
+	beat        atomic.Int64 // when the loop last looked, Unix seconds
+	controllers []string
+	operations  []byte // what makes this host in the domain
+	lookup      servergroups.Lookup
 
 	mu       sync.Mutex
 	snapshot localstate.Snapshot
@@ -122,7 +123,7 @@ func New(c Config) (*Agent, error) {
 		return nil, err
 	}
 	a := &Agent{config: c, host: c.HostFile.Name, operations: described, lookup: c.lookup(), boot: hex.EncodeToString(boot), machine: machine, store: store,
-		wake: make(chan struct{}, 1), ready: make(chan struct{}), servers: map[string]*server{}, unheard: map[string]bool{}, local: localAddress(addresses)}
+		wake: make(chan struct{}, 1), ready: make(chan struct{}), servers: map[string]*server{}, unheard: map[string]bool{}, controllers: addresses}
 	if a.socket, err = socketIn(c.Dir); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}

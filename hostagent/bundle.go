@@ -19,6 +19,10 @@ const bundleLines = 5000
 // than the descriptions of the model: a bundle leaves the house.
 var sensitive = regexp.MustCompile(`(?i)(password|secret|credential|token|private|keystore|(^|[-_.])(key|pin)$)`)
 
+// withinURL finds passwords inside of addresses: user:password@host, and
+// password=... among parameters.
+var withinURL = regexp.MustCompile(`(?i)(://[^/@:\s]*:)[^/@\s]+@?|(\bpassword=)[^&;\s]+`)
+
 // masked takes the place of a secret.
 const masked = "***"
 
@@ -28,10 +32,10 @@ func mask(v any) any {
 	case map[string]any:
 		out := make(map[string]any, len(v))
 		for name, inner := range v {
-			if _, plain := inner.(string); plain && sensitive.MatchString(name) {
-				inner = masked
-			}
 			out[name] = mask(inner)
+			if _, resource := inner.(map[string]any); !resource && sensitive.MatchString(name) {
+				out[name] = masked
+			}
 		}
 		return out
 	case []any:
@@ -40,6 +44,8 @@ func mask(v any) any {
 			out[i] = mask(v[i])
 		}
 		return out
+	case string:
+		return withinURL.ReplaceAllString(v, "$1$2"+masked)
 	}
 	return v
 }

@@ -2,7 +2,6 @@ package hostagent
 
 import (
 	"context"
-	"net"
 
 	"github.com/gatehouse-idp/gatehouse/hostagent/controllerlink"
 	"github.com/gatehouse-idp/gatehouse/hostagent/localstate"
@@ -18,8 +17,10 @@ type handler struct{ a *Agent }
 
 func (h handler) Hello() *hostlink.Hello {
 	a := h.a
+	local := localAddress(a.controllers) // networks come and go
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.local = local
 	return &hostlink.Hello{
 		Host: a.host, Installation: a.store.Installation(), Boot: a.boot, Protocol: protocol, Version: a.config.Version,
 		HostOperations: a.operations, Revision: a.snapshot.Revision, Checksum: a.snapshot.Checksum,
@@ -73,19 +74,4 @@ func (h handler) Linked(s controllerlink.State) {
 
 func (h handler) Order(ctx context.Context, o *hostlink.Order, output func([]byte) error) ([]byte, error) {
 	return h.a.order(ctx, o, output)
-}
-
-// localAddress is the address of this machine on the way to a controller: no
-// packet is sent.
-func localAddress(controllers []string) string {
-	for _, c := range controllers {
-		conn, err := net.Dial("udp", c)
-		if err != nil {
-			continue
-		}
-		address := conn.LocalAddr().(*net.UDPAddr).IP.String()
-		_ = conn.Close()
-		return address
-	}
-	return "127.0.0.1"
 }

@@ -183,8 +183,8 @@ func (v *server) ports() map[string]uint32 {
 // that is everywhere.
 func (v *server) address(host string) string {
 	for _, name := range []string{"http", "https"} {
-		if b, ok := v.wanted.Bindings[name]; ok && b.Address != "" && !unspecified(b.Address) {
-			return b.Address
+		if b, ok := v.wanted.Bindings[name]; ok && bound(b) != "" {
+			return bound(b)
 		}
 	}
 	return host

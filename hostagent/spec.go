@@ -1,6 +1,7 @@
 package hostagent
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -53,7 +54,7 @@ func portsOf(c servergroups.ServerConfig) []supervisor.Port {
 	for _, name := range sortedNames(c.Bindings) {
 		// A port of 0 is any free one; multicast ports are shared.
 		if b := c.Bindings[name]; b.Port > 0 && b.MulticastAddress == "" {
-			ports = append(ports, supervisor.Port{Binding: name, Address: b.Address, Port: b.Port})
+			ports = append(ports, supervisor.Port{Binding: name, Address: bound(b), Port: b.Port})
 		}
 	}
 	return ports
@@ -83,10 +84,7 @@ func (a *Agent) liveness(c servergroups.ServerConfig) func(context.Context) erro
 var probes = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 
 func askLive(ctx context.Context, b servergroups.Binding) error {
-	host := b.Address
-	if host == "" || unspecified(host) {
-		host = "localhost"
-	}
+	host := cmp.Or(bound(b), "localhost")
 	target := "http://" + net.JoinHostPort(host, strconv.Itoa(b.Port)) + "/health/live"
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
@@ -120,11 +118,6 @@ func clashes(configs map[string]servergroups.ServerConfig, problems map[string]s
 			}
 		}
 	}
-}
-
-func unspecified(address string) bool {
-	ip := net.ParseIP(strings.Trim(address, "[]"))
-	return ip != nil && ip.IsUnspecified()
 }
 
 func itoa(n uint64) string { return strconv.FormatUint(n, 10) }
