@@ -30,10 +30,18 @@ import (
 	"github.com/gatehouse-idp/gatehouse/profiles"
 )
 
+// Leader is the leader as another controller reaches it; operations and callers
+// are JSON.
+type Leader interface {
+	Execute(ctx context.Context, caller, operation []byte) (response []byte, err error)
+	Follow(ctx context.Context, caller, operation []byte, emit func(event json.RawMessage) error) (response []byte, err error)
+	Join(ctx context.Context, name string, at peers.Place) error
+}
+
 // Config says what a Desk needs; every field is required.
 type Config struct {
 	Replica   *replica.Replica
-	Leader    *peers.Client
+	Leader    Leader
 	Authority *authority.Authority
 	Publisher *publisher.Publisher
 	Clock     clock.Clock
@@ -43,7 +51,7 @@ type Config struct {
 // Desk carries out operations. It is safe for concurrent use.
 type Desk struct {
 	replica   *replica.Replica
-	leader    *peers.Client
+	leader    Leader
 	authority *authority.Authority
 	publisher *publisher.Publisher
 	engine    *rollout.Engine
