@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -58,50 +59,53 @@ type Condition interface {
 // done is the status of an execution that succeeded, in the tab.
 const done = "SUCCESS"
 
-// tree reads a realm's flow for a purpose ("browser", "direct_grant"), with the
-// client's own choice before the realm's.
+// bindings are the purposes of flows: Keycloak's name of the flow where the
+// realm names none.
+var bindings = map[string]string{"browser": "browser", "direct_grant": "direct grant"}
+
+// tree reads a realm's flow for a purpose, with the client's own choice before
+// the realm's. Only the flows it is made of are read.
 func (p *Processor) tree(ctx context.Context, realm *model.Realm, client *model.Client, purpose string) (*node, error) {
-	var flows []*model.Flow
-	err := p.Store.View(ctx, func(tx storage.Tx) (err error) {
-		flows, err = tx.Flows.List(ctx, realm.ID, storage.Query{})
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
 	alias := map[string]string{"browser": realm.BrowserFlow, "direct_grant": realm.DirectGrantFlow}[purpose]
 	if alias == "" {
-		alias = map[string]string{"browser": "browser", "direct_grant": "direct grant"}[purpose]
-	}
-	if own := client.AuthenticationFlowBindingOverrides[purpose]; own != "" {
-		for _, f := range flows {
-			if f.ID == own {
-				alias = f.Alias
-			}
-		}
-	}
-	b := builder{realm: realm, flows: map[string]*model.Flow{}}
-	for _, f := range flows {
-		b.flows[f.Alias] = f
+		alias = bindings[purpose]
 	}
 	root := &node{isFlow: true, requirement: required}
-	root.children, err = b.children(alias, 0)
+	err := p.Store.View(ctx, func(tx storage.Tx) error {
+		if own := client.AuthenticationFlowBindingOverrides[purpose]; own != "" {
+			f, err := tx.Flows.Get(ctx, realm.ID, own)
+			if err != nil {
+				return problem.Internal.Errorf("cannot log in to client %q: its own flow for %s: %w", client.ClientID, purpose, err)
+			}
+			alias = f.Alias
+		}
+		b := builder{realm: realm, flow: func(alias string) (*model.Flow, error) { return tx.Flows.ByName(ctx, realm.ID, "", alias) }}
+		var err error
+		root.children, err = b.children(alias, 0)
+		return err
+	})
 	return root, err
 }
 
 type builder struct {
 	realm *model.Realm
-	flows map[string]*model.Flow
+	flow  func(alias string) (*model.Flow, error)
 }
 
 func (b builder) children(alias string, depth int) ([]*node, error) {
-	f := b.flows[alias]
-	if f == nil || depth > maxDepth {
-		return nil, problem.Invalid.Errorf("cannot log in to realm %q: flow %q does not exist or contains itself", b.realm.Name, alias)
+	if depth > maxDepth {
+		return nil, problem.Invalid.Errorf("cannot log in to realm %q: flow %q contains itself", b.realm.Name, alias)
 	}
-	list := make([]*node, 0, len(f.Executions))
+	f, err := b.flow(alias)
+	if problem.Is(err, problem.NotFound) {
+		return nil, problem.Invalid.Errorf("cannot log in to realm %q: flow %q does not exist", b.realm.Name, alias)
+	}
+	if err != nil {
+		return nil, err
+	}
 	executions := slices.Clone(f.Executions)
 	slices.SortStableFunc(executions, func(x, y model.Execution) int { return cmp.Compare(x.Priority, y.Priority) })
+	list := make([]*node, 0, len(executions))
 	for i := range executions {
 		e := &executions[i]
 		if e.Requirement == disabled {
@@ -109,10 +113,9 @@ func (b builder) children(alias string, depth int) ([]*node, error) {
 		}
 		n := &node{id: e.ID, provider: e.Authenticator, requirement: e.Requirement, isFlow: e.IsFlow(), config: b.config(e.AuthenticatorConfig)}
 		if n.id == "" { // exports leave it out; it must be the same on every server
-			n.id = uuid.NewSHA1(uuid.NameSpaceOID, []byte(f.ID+"\x00"+e.Authenticator+"\x00"+e.FlowAlias)).String()
+			n.id = uuid.NewSHA1(uuid.NameSpaceOID, fmt.Appendf(nil, "%s\x00%d\x00%s\x00%s", f.ID, i, e.Authenticator, e.FlowAlias)).String()
 		}
 		if n.isFlow {
-			var err error
 			if n.children, err = b.children(e.FlowAlias, depth+1); err != nil {
 				return nil, err
 			}

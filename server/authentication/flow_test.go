@@ -125,9 +125,16 @@ func TestASuccessIsKeptInTheTab(t *testing.T) {
 }
 
 func TestAFlowThatContainsItselfIsRefused(t *testing.T) {
-	b := builder{realm: &model.Realm{Name: "r"}, flows: map[string]*model.Flow{
-		"a": {ID: "a", Alias: "a", Executions: []model.Execution{{AuthenticatorFlow: true, FlowAlias: "a", Requirement: required}}}}}
+	b := builder{realm: &model.Realm{Name: "r"}, flow: func(alias string) (*model.Flow, error) {
+		if alias != "a" {
+			return nil, problem.NotFound.Errorf("no flow %q", alias)
+		}
+		return &model.Flow{ID: "a", Alias: "a", Executions: []model.Execution{{AuthenticatorFlow: true, FlowAlias: "a", Requirement: required}}}, nil
+	}}
 	if _, err := b.children("a", 0); !problem.Is(err, problem.Invalid) {
+		t.Error(err)
+	}
+	if _, err := b.children("gone", 0); !problem.Is(err, problem.Invalid) {
 		t.Error(err)
 	}
 }
