@@ -17,7 +17,9 @@ func newSession(t *testing.T) *cli.Session {
 	served := apitest.Serve(t, newModel(t, profiles.Domain))
 	session := cli.NewSession(cli.Settings{
 		Out: &strings.Builder{}, Err: &strings.Builder{}, Lazy: true, Format: cli.Text, Clock: clock.Real(),
-		Connect: func(ctx context.Context, _ []string) (cli.Connection, error) { return dial(ctx, []string{served.Socket}) },
+		Connect: func(ctx context.Context, _ []string) (cli.Connection, error) {
+			return dial(ctx, []string{served.Socket})
+		},
 	})
 	t.Cleanup(func() { _ = session.Close() })
 	return session

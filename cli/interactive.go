@@ -18,10 +18,9 @@ import (
 // same continent answers a read in a tenth of it.
 const completionTimeout = time.Second
 
-// Interactive reads commands from the terminal until quit or the end of input.
-// historyFile keeps the lines of earlier sessions; "" keeps none. Failures are
-// printed and the session goes on.
-func (s *Session) Interactive(ctx context.Context, historyFile string) error {
+// interactive reads commands from the terminal until quit or the end of input.
+// Failures are printed and the session goes on.
+func (s *Session) interactive(ctx context.Context, w Work) error {
 	shell := readline.NewShell()
 	shell.Prompt.Primary(s.Prompt)
 	// Tab writes what all completions share and lists them.
@@ -33,8 +32,8 @@ func (s *Session) Interactive(ctx context.Context, historyFile string) error {
 		defer cancel()
 		return s.offer(asking, string(line[:cursor]))
 	}
-	if historyFile != "" {
-		shell.History.AddFromFile("management", historyFile)
+	if w.HistoryFile != "" {
+		shell.History.AddFromFile("management", w.HistoryFile)
 	}
 	for !s.left && ctx.Err() == nil {
 		line, err := shell.Readline()
@@ -48,14 +47,14 @@ func (s *Session) Interactive(ctx context.Context, historyFile string) error {
 		case err != nil:
 			return problem.Internal.Errorf("cannot read the terminal: %w", err)
 		}
-		s.attempt(ctx, line)
+		s.attempt(ctx, w, line)
 	}
 	return nil
 }
 
-// Lines reads commands from what is not a terminal, without prompts or colour.
+// lines reads commands from what is not a terminal, without prompts or colour.
 // The first failure outside a try ends it.
-func (s *Session) Lines(ctx context.Context, r io.Reader) error {
+func (s *Session) lines(ctx context.Context, r io.Reader) error {
 	scanner := bufio.NewScanner(r)
 	scanner.Buffer(nil, 1<<20)
 	pending := ""
@@ -80,7 +79,12 @@ func (s *Session) Lines(ctx context.Context, r io.Reader) error {
 }
 
 // attempt runs a line and prints its failure.
-func (s *Session) attempt(ctx context.Context, line string) {
+func (s *Session) attempt(ctx context.Context, w Work, line string) {
+	if w.Interruptible != nil {
+		var done context.CancelFunc
+		ctx, done = w.Interruptible(ctx)
+		defer done()
+	}
 	if err := s.Line(ctx, line); err != nil && !Shown(err) {
 		fmt.Fprintln(s.settings.Err, err)
 	}

@@ -21,6 +21,9 @@ type Work struct {
 	Input       io.Reader
 	Interactive bool
 	HistoryFile string
+	// Interruptible makes the context of one interactive command, which ends when
+	// the person interrupts it; the session goes on. nil knows no interrupts.
+	Interruptible func(context.Context) (context.Context, context.CancelFunc)
 }
 
 // Run carries the work out in a session. An error that Shown reports on has
@@ -45,9 +48,9 @@ func Run(ctx context.Context, s *Session, w Work) error {
 	case w.File != "":
 		return s.file(ctx, w.File)
 	case w.Interactive:
-		return s.Interactive(ctx, w.HistoryFile)
+		return s.interactive(ctx, w)
 	}
-	return s.Lines(ctx, w.Input)
+	return s.lines(ctx, w.Input)
 }
 
 func (s *Session) file(ctx context.Context, name string) error {

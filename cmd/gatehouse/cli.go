@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/term"
@@ -132,6 +134,13 @@ func (c cliCommand) Run(ctx context.Context, env Env) error {
 	}
 	if len(work.Commands) == 0 && work.File == "" && isTerminal(env.Stdin) && isTerminal(env.Stdout) {
 		work.Interactive, work.HistoryFile = true, historyFile(env)
+		// Ctrl-C ends the command that runs, not the shell; SIGTERM ends both.
+		var stop context.CancelFunc
+		ctx, stop = signal.NotifyContext(context.WithoutCancel(ctx), syscall.SIGTERM)
+		defer stop()
+		work.Interruptible = func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return signal.NotifyContext(ctx, os.Interrupt)
+		}
 	}
 	settings.Lazy = !work.Interactive
 	session := cli.NewSession(settings)
