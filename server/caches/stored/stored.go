@@ -29,6 +29,7 @@ type Publisher interface {
 // Options are a cache's settings; zero values mean the defaults.
 type Options struct {
 	Publisher Publisher      // nil: there are no other servers
+	Coherent  func() bool    // false while events may be missed: memory is not used then; nil: always true
 	Log       zerolog.Logger // events that could not be published
 	MaxNouns  int            // bound on realms, clients and so on; default 20,000 entries
 	MaxUsers  int            // bound on users; default 10,000 entries
@@ -146,7 +147,12 @@ func (s *Store) Apply(text []byte) error {
 func (s *Store) Flush() { s.epoch.Add(1) }
 
 // View implements storage.Store: it reads from memory, or from the store behind.
-func (s *Store) View(_ context.Context, fn func(storage.Tx) error) error { return fn(s.reader()) }
+func (s *Store) View(ctx context.Context, fn func(storage.Tx) error) error {
+	if s.options.Coherent != nil && !s.options.Coherent() {
+		return s.Store.View(ctx, fn)
+	}
+	return fn(s.reader())
+}
 
 // publishWithin bounds the wait for other servers when the caller has gone: the
 // change is committed and they must learn of it.
