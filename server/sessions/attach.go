@@ -119,7 +119,7 @@ func notes(before, login map[string]string) map[string]string {
 		after = map[string]string{}
 	}
 	for name, value := range before {
-		if strings.HasPrefix(name, rotationNote) {
+		if strings.HasPrefix(name, rotationNote) || name == forgottenNote {
 			after[name] = value
 		}
 	}

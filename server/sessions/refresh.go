@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strconv"
@@ -46,7 +47,7 @@ func (s *Service) Refresh(ctx context.Context, realm *model.Realm, client *model
 		if c == nil {
 			return ended(use.Session)
 		}
-		if !rotate(c, use, realm.RefreshTokenMaxReuse) {
+		if !rotate(c, use, realm.RefreshTokenMaxReuse, s.clock.Now().Unix()) {
 			refused = true
 			delete(u.Clients, client.ID)
 			return nil
@@ -109,19 +110,31 @@ func ended(session string) error {
 }
 
 // rotationNote begins the name of the note in which a client session keeps the
-// state of one chain of refresh tokens: "<current> <uses> <next> <next> ...".
-const rotationNote = "refresh."
+// state of one chain of refresh tokens: "<current> <uses> <used at> <next> ...".
+// forgottenNote is until when chains that are not kept any more were used: a
+// token from before then, whose chain is not there, was used before.
+const (
+	rotationNote  = "refresh."
+	forgottenNote = "refresh-forgotten"
+)
+
+// maxChains bounds what a session keeps. Each login of a browser begins a chain;
+// somebody with that many of them at once is not a person.
+const maxChains = 32
 
 // rotate uses a token of a chain and reports whether it may be used.
-func rotate(c *model.ClientSession, use Refresh, maxReuse int) bool {
+func rotate(c *model.ClientSession, use Refresh, maxReuse int, now int64) bool {
 	var current string
 	var uses int
 	var next []string
-	if note := strings.Fields(c.Notes[rotationNote+use.Chain]); len(note) >= 2 {
-		current, next = note[0], note[2:]
+	if note := strings.Fields(c.Notes[rotationNote+use.Chain]); len(note) >= 3 {
+		current, next = note[0], note[3:]
 		uses, _ = strconv.Atoi(note[1])
 	}
+	forgotten, _ := strconv.ParseInt(c.Notes[forgottenNote], 10, 64)
 	switch {
+	case current == "" && forgotten > 0 && use.Issued <= forgotten:
+		return false
 	case current == "" || slices.Contains(next, use.Token):
 		current, uses, next = use.Token, 1, nil
 	case use.Token == current && uses <= maxReuse:
@@ -129,10 +142,34 @@ func rotate(c *model.ClientSession, use Refresh, maxReuse int) bool {
 	default:
 		return false
 	}
-	note := append([]string{current, strconv.Itoa(uses)}, append(next, use.Next)...)
+	note := append([]string{current, strconv.Itoa(uses), strconv.FormatInt(now, 10)}, append(next, use.Next)...)
 	if c.Notes == nil {
 		c.Notes = map[string]string{}
 	}
 	c.Notes[rotationNote+use.Chain] = strings.Join(note, " ")
+	forget(c)
 	return true
+}
+
+// forget drops the chains that were not used for longest.
+func forget(c *model.ClientSession) {
+	type chain struct {
+		name string
+		at   int64
+	}
+	var chains []chain
+	for name, value := range c.Notes {
+		if note := strings.Fields(value); strings.HasPrefix(name, rotationNote) && len(note) >= 3 {
+			at, _ := strconv.ParseInt(note[2], 10, 64)
+			chains = append(chains, chain{name, at})
+		}
+	}
+	if len(chains) <= maxChains {
+		return
+	}
+	slices.SortFunc(chains, func(a, b chain) int { return cmp.Or(cmp.Compare(a.at, b.at), strings.Compare(a.name, b.name)) })
+	for _, old := range chains[:len(chains)-maxChains] {
+		delete(c.Notes, old.name)
+		c.Notes[forgottenNote] = strconv.FormatInt(old.at, 10)
+	}
 }

@@ -23,7 +23,7 @@ func TestRotationFollowsItsRule(t *testing.T) {
 			token := rapid.SampledFrom(issued).Draw(t, "token")
 			next := fmt.Sprintf("t%d", i+1)
 			want := newest[token] || token == current && uses <= maxReuse
-			if got := rotate(c, Refresh{Chain: "c", Token: token, Next: next}, maxReuse); got != want {
+			if got := rotate(c, Refresh{Chain: "c", Token: token, Next: next}, maxReuse, int64(i)); got != want {
 				t.Fatalf("use of %s is %v, want %v; note %q", token, got, want, c.Notes)
 			}
 			if !want {
@@ -65,6 +65,26 @@ func TestLifetimesAreTheClientsThenTheRealms(t *testing.T) {
 		l := LifetimesOf(realm, c.client, c.offline, c.rememberMe)
 		if l.AccessToken != c.access || l.ClientIdle != c.idle || l.ClientMax != c.max {
 			t.Errorf("%s: %+v", c.name, l)
+		}
+	}
+}
+
+func TestASessionKeepsSoManyChainsAndNeverForgetsAUse(t *testing.T) {
+	c := &model.ClientSession{}
+	use := func(chain, at int) bool {
+		return rotate(c, Refresh{Chain: fmt.Sprint(chain), Token: fmt.Sprint("t", chain), Next: fmt.Sprint("n", chain), Issued: int64(chain)}, 0, int64(at))
+	}
+	for i := range 3 * maxChains {
+		if !use(i, i+1) {
+			t.Fatalf("first use of chain %d", i)
+		}
+	}
+	if n := len(c.Notes); n > maxChains+1 {
+		t.Errorf("%d notes", n)
+	}
+	for _, i := range []int{0, 1, maxChains, 2*maxChains - 1, 3*maxChains - 1} {
+		if use(i, 1000) {
+			t.Errorf("second use of chain %d", i)
 		}
 	}
 }
