@@ -228,19 +228,36 @@ func (t *tour) killOne(ctx context.Context) (string, error) {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		return "", err
 	}
-	// The browser's request is a GET: the balancer repeats it elsewhere, and
-	// nobody sees the crash.
+	session, repeated := t.app.tokens.State, 0
+	for {
+		err := t.goOn(ctx)
+		if err == nil {
+			break
+		}
+		// A POST that was under way when the server died may have been carried
+		// out: the balancer says 502 and leaves it to the application to ask
+		// again, which is safe here.
+		if repeated++; repeated > 2 || !strings.Contains(err.Error(), "502") {
+			return "", err
+		}
+	}
+	if t.app.tokens.State != session {
+		return "", problem.Invalid.Errorf("the session is another one: %s, was %s", t.app.tokens.State, session)
+	}
+	return fmt.Sprintf("killed pid %d, %d requests asked again", pid, repeated), nil
+}
+
+// goOn uses the session: a silent login, which is a GET that the balancer
+// repeats on another server by itself, its code, and a refresh.
+func (t *tour) goOn(ctx context.Context) error {
 	code, verifier, err := t.app.silent(ctx)
 	if err != nil {
-		return "", err
+		return err
 	}
 	if err := t.app.exchange(ctx, t.balancer(), code, verifier); err != nil {
-		return "", err
+		return err
 	}
-	if err := t.app.refresh(ctx, t.balancer()); err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("killed pid %d", pid), nil
+	return t.app.refresh(ctx, t.balancer())
 }
 
 func (t *tour) backAgain(ctx context.Context) (string, error) {

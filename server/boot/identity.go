@@ -13,6 +13,7 @@ import (
 	"github.com/gatehouse-idp/gatehouse/internal/tasks"
 	"github.com/gatehouse-idp/gatehouse/proto/configrelay"
 	"github.com/gatehouse-idp/gatehouse/server/caches"
+	"github.com/gatehouse-idp/gatehouse/server/caches/stored"
 	"github.com/gatehouse-idp/gatehouse/server/cluster"
 	"github.com/gatehouse-idp/gatehouse/server/health"
 	"github.com/gatehouse-idp/gatehouse/server/storage"
@@ -98,11 +99,33 @@ func (g *identity) boot(ctx context.Context, ready func()) error {
 		return err
 	}
 	work := caches.NewWork(caches.WorkConfig{Mesh: mesh, Clock: g.Clock, Log: g.Log})
-	store := base
+	store := g.cached(base, work)
 	g.observe(base, mesh)
 	return tasks.Run(ctx, append(members,
 		tasks.Task{Name: "caches", Run: work.Run},
 		tasks.Task{Name: "pages", Run: func(ctx context.Context) error { return g.servePages(ctx, store, work, ready) }})...)
+}
+
+// invalidations is the topic under which servers tell each other what changed.
+const invalidations = "stored"
+
+// cached puts this server's memory before the store, kept coherent by work.
+func (g *identity) cached(base storage.Store, work *caches.Work) storage.Store {
+	store := stored.New(base, stored.Options{Publisher: publisher{work}, Coherent: work.Coherent, Log: g.Log})
+	work.OnFlush(func(string) { store.Flush() })
+	work.Subscribe(invalidations, func(event []byte) {
+		if err := store.Apply(event); err != nil {
+			g.Log.Error().Err(err).Msg("cannot read what another server says of its changes; forgot everything")
+		}
+	})
+	return store
+}
+
+// publisher carries changes of the database over work.
+type publisher struct{ work *caches.Work }
+
+func (p publisher) Publish(ctx context.Context, event []byte) error {
+	return p.work.Publish(ctx, invalidations, event)
 }
 
 // observe registers checks and metrics of the database and the cluster.

@@ -78,10 +78,12 @@ func (g *identity) mount(store storage.Store, pages *themes.Set) http.Handler {
 		processor = authentication.New(authentication.Config{Store: store, Logins: session, Hasher: passwords.NewHasher(0), Themes: pages, Protocols: protocols, Clock: g.Clock, Log: g.Log})
 
 		authorization = authorize.New(authorize.Config{Front: front, Sessions: session, Issuer: issuer, Login: processor, Pages: pages, Events: happened, Clock: g.Clock, Log: g.Log})
-		accounts      = account.New(account.Config{Store: store, Book: book, Sessions: session, Starter: processor, Accounts: processor.Accounts(), Themes: pages, Ended: func(ctx context.Context, site addresses.Site, realm *model.Realm, u *model.UserSession) { ender.Tell(ctx, site, realm, u) }, Log: g.Log})
-		known         = &wellknown.Endpoint{Front: front, Keys: ring, Log: g.Log}
-		iframe        = &status.Endpoint{Front: front}
-		leave         = &logout.Endpoint{Front: front, Clients: clients, Sessions: session, Issuer: issuer, Ender: ender, Pages: pages, Events: happened, Log: g.Log}
+		accounts      = account.New(account.Config{Store: store, Book: book, Sessions: session, Starter: processor, Accounts: processor.Accounts(), Themes: pages, Ended: func(ctx context.Context, site addresses.Site, realm *model.Realm, u *model.UserSession) {
+			ender.Tell(ctx, site, realm, u)
+		}, Log: g.Log})
+		known  = &wellknown.Endpoint{Front: front, Keys: ring, Log: g.Log}
+		iframe = &status.Endpoint{Front: front}
+		leave  = &logout.Endpoint{Front: front, Clients: clients, Sessions: session, Issuer: issuer, Ender: ender, Pages: pages, Events: happened, Log: g.Log}
 	)
 	protocols["openid-connect"] = authorization
 	protocols[account.Protocol] = accounts
