@@ -189,8 +189,9 @@ func (s *Step) render(c *Challenge) {
 		}
 		f.link(s.target(c), restart)
 	}
+	page.Locale = s.login.Tab.ClientNotes["ui_locales"]
 	if u, err := s.User(); err == nil {
-		page.Locale = u.Attribute("locale")
+		page.Locale += " " + u.Attribute("locale")
 	}
 	s.p.Themes.Render(s.w, s.r, page)
 }

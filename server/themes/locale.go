@@ -53,9 +53,7 @@ func choose(r *http.Request, supported []string, own string) (tag string, picked
 		return asked, true
 	}
 	wishes := strings.Fields(r.URL.Query().Get("ui_locales"))
-	if own != "" {
-		wishes = append(wishes, own)
-	}
+	wishes = append(wishes, strings.Fields(own)...)
 	if c, err := r.Cookie(localeCookie); err == nil {
 		wishes = append(wishes, c.Value)
 	}

@@ -34,7 +34,7 @@ type Page struct {
 	Status int    // 200 by default
 	Root   string // the server's context path, "/auth" or ""
 	Realm  *model.Realm
-	Locale string // the user's own wish; ""
+	Locale string // what the application and the user wish, the first first, parted by spaces
 	Notice *Notice
 	Data   any // what the template asks for as .Data
 }
