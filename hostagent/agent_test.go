@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
 
 	"github.com/gatehouse-idp/gatehouse/hostagent"
 	"github.com/gatehouse-idp/gatehouse/hostagent/controllerlink/controllerlinktest"
@@ -179,6 +180,7 @@ func freePort(t *testing.T) (net.Listener, int) {
 func TestAHostJoinsAndRunsItsServers(t *testing.T) {
 	c := controllerlinktest.Start(t)
 	c.Publish("host1", snapshotOf(t, 1, nil, "one", "two"))
+	before := goleak.IgnoreCurrent()
 	_, stop := start(t, hostOf{Dir: t.TempDir(), Token: tokenText(c), Controller: c.Address})
 	c.Await("host1", "both servers up", up("one", "two"))
 	c.Await("host1", "revision 1 acknowledged", func(h *controllerlinktest.Host) bool {
@@ -189,6 +191,8 @@ func TestAHostJoinsAndRunsItsServers(t *testing.T) {
 	if alive(one) || alive(two) {
 		t.Error("the agent ended and left a server")
 	}
+	c.Down() // its own goroutines of the host's link
+	goleak.VerifyNone(t, before)
 }
 
 func TestAKilledServerIsBackAtOnce(t *testing.T) {

@@ -150,15 +150,15 @@ func (l *Link) Run(ctx context.Context) error {
 	renewing.Go(func() { l.keepRenewed(ctx) })
 	defer renewing.Wait()
 	defer cancel()
-	pause := firstPause
+	pause, said := firstPause, map[string]string{}
 	for ctx.Err() == nil {
 		began := l.config.Clock.Now()
-		worked, refusal := l.round(ctx)
+		worked, refusal := l.round(ctx, said)
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case worked && clock.Since(l.config.Clock, began) >= steady:
-			pause = firstPause
+			pause, said = firstPause, map[string]string{}
 			continue
 		case refusal != nil && !worked && l.config.MustJoin:
 			return refusal
@@ -173,15 +173,21 @@ func (l *Link) Run(ctx context.Context) error {
 }
 
 // round tries each controller once. It tells whether a link stood for a while,
-// and otherwise whether the domain refused the host.
-func (l *Link) round(ctx context.Context) (worked bool, refusal error) {
+// and otherwise whether the domain refused the host. said is what was logged of
+// each controller.
+func (l *Link) round(ctx context.Context, said map[string]string) (worked bool, refusal error) {
 	for _, address := range l.known() {
 		err := l.try(ctx, address, &worked)
 		if ctx.Err() != nil {
 			return worked, nil
 		}
 		if err != nil && !worked {
-			l.config.Log.Warn().Err(err).Str("controller", address).Msg("no link to this controller")
+			level := zerolog.WarnLevel
+			if err.Error() == said[address] {
+				level = zerolog.DebugLevel // once is enough for a night without a controller
+			}
+			said[address] = err.Error()
+			l.config.Log.WithLevel(level).Err(err).Str("controller", address).Msg("no link to this controller")
 		}
 		l.disconnected(err)
 		if worked { // the next round begins with another one
