@@ -73,20 +73,20 @@ func (w *world) ask(b *testing.B, endpoint string, client [2]string, form url.Va
 
 // DESIGN.md, section 9: at least 0.8 of the bare signatures.
 func BenchmarkClientCredentials(b *testing.B) {
-	w := newWorld(b, cached)
+	w := newWorld(b)
 	form := url.Values{"grant_type": {"client_credentials"}}
 	against(b, 1, func() { w.ask(b, "token", service, form) })
 }
 
 // DESIGN.md, section 9: at least 0.75 of the bare signatures, two a refresh.
 func BenchmarkRefresh(b *testing.B) {
-	w := newWorld(b, cached)
+	w := newWorld(b)
 	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {text(w.tokens(w.browser()), "refresh_token")}}
 	against(b, 2, func() { w.ask(b, "token", web, form) })
 }
 
 func BenchmarkVerifyAccessToken(b *testing.B) {
-	w := newWorld(b, cached)
+	w := newWorld(b)
 	token := text(w.tokens(w.browser()), "access_token")
 	r := w.request("token", web, url.Values{})
 	r.SetPathValue("realm", "test")
@@ -103,7 +103,7 @@ func BenchmarkVerifyAccessToken(b *testing.B) {
 
 // What a token costs beside its signature: claims and lookups.
 func BenchmarkClaims(b *testing.B) {
-	w := newWorld(b, cached)
+	w := newWorld(b)
 	r := w.request("token", service, url.Values{})
 	r.SetPathValue("realm", "test")
 	ctx := context.Background()

@@ -21,6 +21,7 @@ import (
 	"github.com/gatehouse-idp/gatehouse/internal/httpio"
 	"github.com/gatehouse-idp/gatehouse/server/authentication"
 	"github.com/gatehouse-idp/gatehouse/server/authentication/passwords"
+	"github.com/gatehouse-idp/gatehouse/server/caches/stored"
 	"github.com/gatehouse-idp/gatehouse/server/endpoints/loginactions"
 	"github.com/gatehouse-idp/gatehouse/server/endpoints/openid/authorize"
 	"github.com/gatehouse-idp/gatehouse/server/endpoints/openid/certs"
@@ -83,7 +84,8 @@ type world struct {
 // callback is the redirect URI of the realm's applications; nobody listens.
 const callback = "http://app.example/callback"
 
-func newWorld(t testing.TB, wrap ...func(storage.Store) storage.Store) *world {
+// newWorld makes a world with the caches that a server has.
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	ctx := context.Background()
 	w := &world{t: t, clock: &later{Clock: clock.Real()}}
@@ -96,10 +98,7 @@ func newWorld(t testing.TB, wrap ...func(storage.Store) storage.Store) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = database.Close() })
-	w.store = database
-	for _, f := range wrap {
-		w.store = f(w.store)
-	}
+	w.store = stored.New(database, stored.Options{Log: log})
 	hasher := passwords.NewHasher(2)
 	realm, err := os.ReadFile("testdata/test-realm.json")
 	if err != nil {
