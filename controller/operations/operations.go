@@ -11,6 +11,7 @@ package operations
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -133,6 +134,10 @@ func (d *Desk) forward(ctx context.Context, r request) (response api.Response, e
 		answer, err = d.leader.Execute(ctx, caller, op)
 	} else {
 		answer, err = d.leader.Follow(ctx, caller, op, func(event json.RawMessage) error { return r.emit(event) })
+	}
+	if errors.Is(err, peers.ErrNoLeader) {
+		// Nothing was begun: the caller may wait for the new leader and repeat it.
+		return response, api.NotLeader{Cause: err}
 	}
 	if err != nil {
 		return response, err

@@ -9,6 +9,7 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"sync"
 	"time"
 
@@ -83,11 +84,15 @@ func Dial(address string, identity *certs.Identity, allow certs.Allow) (*grpc.Cl
 	return conn, nil
 }
 
+// ErrNoLeader is in the error of a call that was not begun, because no
+// controller leads at the moment.
+var ErrNoLeader = errors.New("no controller leads")
+
 // leader gives a client of the leader.
 func (c *Client) leader() (peerlink.PeerLinkClient, error) {
 	name, at := c.directory.LeaderPlace()
 	if name == "" || at.Native == "" {
-		return nil, problem.WithHint(problem.Unavailable.Errorf("cannot reach the leader: no controller leads"),
+		return nil, problem.WithHint(problem.Unavailable.Errorf("cannot reach the leader: %w", ErrNoLeader),
 			"wait a moment; if it stays, a majority of the controllers is lost: see 'gatehouse controller recover'")
 	}
 	c.mu.Lock()

@@ -46,10 +46,15 @@ type NotLeader struct {
 	// Leader is the management address of the leader, host:port; "" when there
 	// is none at the moment.
 	Leader string
+	// Cause, if not nil, says more.
+	Cause error
 }
 
 // Error says where the leader is.
 func (e NotLeader) Error() string {
+	if e.Cause != nil {
+		return e.Cause.Error()
+	}
 	if e.Leader == "" {
 		return "cannot execute the operation: the domain has no leader at the moment"
 	}
@@ -57,4 +62,9 @@ func (e NotLeader) Error() string {
 }
 
 // Unwrap gives the error its kind.
-func (e NotLeader) Unwrap() error { return problem.Unavailable.Errorf("not the leader") }
+func (e NotLeader) Unwrap() error {
+	if e.Cause != nil {
+		return e.Cause
+	}
+	return problem.Unavailable.Errorf("not the leader")
+}
