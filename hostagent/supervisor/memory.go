@@ -20,7 +20,7 @@ import (
 //     headroom because the runtime maps memory before it uses it.
 const (
 	goLimitTenths   = 9
-	dataHeadroom    = 64 << 20
+	dataHeadroom    = 192 << 20
 	dataHeadroomDiv = 4 // plus a quarter of the limit
 )
 
