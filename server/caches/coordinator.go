@@ -27,7 +27,11 @@ func (d *Distributed) Run(ctx context.Context) error {
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer d.busy.Wait()
 	defer wg.Wait()
-	defer d.end()
+	defer func() {
+		d.mu.Lock() // see carry
+		defer d.mu.Unlock()
+		d.end()
+	}()
 	defer stop()
 	wg.Go(func() { d.coordinate(life) })
 	wg.Go(func() { d.work(life) })

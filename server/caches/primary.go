@@ -48,10 +48,13 @@ func (d *Distributed) serve(ctx context.Context, op operation) result {
 	// The write is carried through even when its caller gives up: owners must
 	// not be left with different copies.
 	done := make(chan bool, 1)
-	d.busy.Go(func() {
+	if !d.carry(func() {
 		done <- d.commit(s, since, op.key, next)
 		<-lock
-	})
+	}) {
+		<-lock
+		return result{status: elsewhere}
+	}
 	select {
 	case ok := <-done:
 		if !ok {
@@ -61,6 +64,18 @@ func (d *Distributed) serve(ctx context.Context, op operation) result {
 	case <-ctx.Done():
 		return result{status: retry, version: next.version}
 	}
+}
+
+// carry runs f beside its caller, unless this member is leaving: Run waits for
+// all that it let start.
+func (d *Distributed) carry(f func()) bool {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if d.life.Err() != nil {
+		return false
+	}
+	d.busy.Go(f)
+	return true
 }
 
 // prepare decides an operation under its key's lock: the answer if it is

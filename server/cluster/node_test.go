@@ -137,7 +137,6 @@ type valve struct {
 	net.Listener
 	mu     sync.Mutex
 	frozen bool
-	conns  []*frozenConn
 }
 
 type frozenConn struct {
