@@ -26,10 +26,17 @@ func Run(ctx context.Context, p Process) error {
 	}
 	s := &spawned{Process: p, relay: relay, levels: newLevels(p.Log)}
 	s.Log = s.levels.log
-	return tasks.Run(ctx,
+	err = tasks.Run(ctx,
 		tasks.Task{Name: "link to the agent", Run: relay.Run}, // stops last: it carries the farewell
 		tasks.Task{Name: "server", Run: s.run})
+	if errors.Is(err, errTold) {
+		return nil
+	}
+	return err
 }
+
+// errTold ends the process's tasks when the agent said stop.
+var errTold = errors.New("told to stop")
 
 // spawned is one server process of a domain.
 type spawned struct {
@@ -69,7 +76,7 @@ func (s *spawned) run(ctx context.Context) error {
 		if end == endStop {
 			s.report("stopping", "")
 			s.farewell(ctx)
-			return nil
+			return errTold
 		}
 		if s.pending != nil {
 			s.current, s.pending = *s.pending, nil
