@@ -18,6 +18,7 @@ import (
 	"github.com/rs/zerolog"
 	"go.etcd.io/bbolt"
 
+	"github.com/gatehouse-idp/gatehouse/internal/clock"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 )
 
@@ -43,6 +44,9 @@ const (
 	// One connection attempt or one RPC of the transport; longer than a
 	// heartbeat would only delay the retry.
 	transportTimeout = 2 * time.Second
+	// A leader that leads has its answers from a majority within the lease, or
+	// steps down; twice that is certain.
+	verifyTimeout = 2 * leaderLease
 	// How long an entry may wait to enter the leader's queue, and a barrier to
 	// pass it. Reached only when the disk hangs.
 	enqueueTimeout = 5 * time.Second
@@ -88,6 +92,8 @@ type Config struct {
 	// Key seals entries and snapshots: 32 bytes, the same on all controllers.
 	Key []byte
 	Log zerolog.Logger
+	// Clock is optional: the machine's by default. The raft library has its own.
+	Clock clock.Clock
 	// Compact overrides when the log is compacted; for tests.
 	Compact Compaction
 }
@@ -118,6 +124,7 @@ type Node struct {
 	notify  chan bool
 	ready   atomic.Uint64 // the term in which this node leads and is up to date; 0: none
 	watches watches
+	clock   clock.Clock
 	log     zerolog.Logger
 }
 
@@ -147,7 +154,11 @@ func Open(cfg Config) (*Node, error) {
 		fsm:    newFSM(cfg.Machine, box),
 		box:    box,
 		notify: make(chan bool, 16),
+		clock:  cfg.Clock,
 		log:    cfg.Log,
+	}
+	if n.clock == nil {
+		n.clock = clock.Real()
 	}
 	n.raft, err = raft.NewRaft(raftConfig(cfg, logger, n.notify), n.fsm, store, store, snapshots, cfg.Transport.Raft)
 	if err != nil {
