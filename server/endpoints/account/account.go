@@ -87,6 +87,10 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request) {
 		e.refuse(w, r, v, err)
 		return
 	}
+	if why := v.closed(); why != "" {
+		e.say(w, r, v, http.StatusForbidden, why)
+		return
+	}
 	action := r.PathValue("action")
 	var err error
 	v.session, v.user, err = e.Sessions.Identify(r.Context(), r, v.site, v.realm)
@@ -121,13 +125,18 @@ func (e *Endpoint) find(r *http.Request, v *visit) error {
 		return err
 	}
 	v.site = v.site.WithFrontend(v.realm.Attribute("frontendUrl"))
-	if !v.realm.Enabled {
-		return problem.Forbidden.Errorf("realmDisabled")
-	}
-	if !v.site.Secure && v.realm.SSLRequired != "none" && (v.realm.SSLRequired == "all" || !v.site.Private()) {
-		return problem.Forbidden.Errorf("httpsRequired")
-	}
 	return nil
+}
+
+// closed is the message why nobody has an account page here, "" if somebody may.
+func (v *visit) closed() string {
+	switch {
+	case !v.realm.Enabled:
+		return "realmDisabled"
+	case v.site.Secure, v.realm.SSLRequired == "none", v.realm.SSLRequired != "all" && v.site.Private():
+		return ""
+	}
+	return "httpsRequired"
 }
 
 func (v *visit) address(action string) string {
@@ -140,6 +149,10 @@ func (v *visit) address(action string) string {
 // login begins a login in the name of the realm's account client.
 func (e *Endpoint) login(w http.ResponseWriter, r *http.Request, v *visit) {
 	client, err := e.client(r.Context(), v.realm)
+	if problem.Is(err, problem.NotFound) {
+		e.say(w, r, v, http.StatusForbidden, "accountDisabled")
+		return
+	}
 	if err != nil {
 		e.refuse(w, r, v, err)
 		return
@@ -161,7 +174,7 @@ func (e *Endpoint) client(ctx context.Context, realm *model.Realm) (client *mode
 				return nil
 			}
 		}
-		return problem.Forbidden.Errorf("accountDisabled")
+		return problem.NotFound.Errorf("cannot open the account page: realm %q has no client account-console or account that is enabled", realm.Name)
 	})
 	return client, err
 }
@@ -199,12 +212,15 @@ func (e *Endpoint) refuse(w http.ResponseWriter, r *http.Request, v *visit, err 
 	switch kind {
 	case problem.NotFound:
 		key = "realmNotFound"
-	case problem.Forbidden:
-		key = err.Error()
 	case problem.Invalid, problem.TooLarge:
 		key = "invalidRequestMessage"
 	default:
 		e.Log.Error().Err(err).Msg("cannot serve the account page")
 	}
-	e.Themes.Render(w, r, themes.Page{Name: "error", Status: kind.HTTP(), Realm: v.realm, Root: v.site.Path(), Notice: &themes.Notice{Kind: themes.Error, Key: key}})
+	e.say(w, r, v, kind.HTTP(), key)
+}
+
+// say shows nothing but a message.
+func (e *Endpoint) say(w http.ResponseWriter, r *http.Request, v *visit, status int, key string) {
+	e.Themes.Render(w, r, themes.Page{Name: "error", Status: status, Realm: v.realm, Root: v.site.Path(), Notice: &themes.Notice{Kind: themes.Error, Key: key}})
 }

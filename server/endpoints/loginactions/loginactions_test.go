@@ -191,3 +191,16 @@ func TestALoginSpeaksTheUsersLanguage(t *testing.T) {
 	w.settings.DisplayName = "Firma <GmbH>"
 	b.sees(b.open(w.account()), 200, "Firma <GmbH>", "Anmelden")
 }
+
+func TestARealmWithoutAnAccountClientSaysSo(t *testing.T) {
+	w := newWorld(t, func(c *model.Contents) {
+		off := false
+		for _, client := range c.Clients {
+			if strings.HasPrefix(client.ClientID, "account") {
+				client.Enabled = &off
+			}
+		}
+	})
+	b := w.window()
+	b.sees(b.open(w.account()), 403, "no account page")
+}
