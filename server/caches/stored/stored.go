@@ -33,6 +33,9 @@ type Options struct {
 	Log       zerolog.Logger // events that could not be published
 	MaxNouns  int            // bound on realms, clients and so on; default 20,000 entries
 	MaxUsers  int            // bound on users; default 10,000 entries
+	// Coherent says whether memory may answer now; nil: always. While it says no
+	// (this server may have missed events) everything is read from the store behind.
+	Coherent func() bool
 }
 
 // Store decorates a storage.Store.
@@ -42,6 +45,7 @@ type Store struct {
 	nouns   *otter.Cache[key, entry]
 	users   *otter.Cache[key, entry]
 	seed    maphash.Seed
+	reader  storage.Tx // for every View
 	// What is cached carries the generation it was read in; a change begins the
 	// next one, so nothing has to be found to be forgotten, and what was read
 	// before a change but arrives after it is never used. Kinds and realms that
@@ -96,11 +100,23 @@ func New(store storage.Store, o Options) *Store {
 	if o.MaxUsers == 0 {
 		o.MaxUsers = 10_000
 	}
-	return &Store{
+	s := &Store{
 		Store: store, options: o, seed: maphash.MakeSeed(),
 		nouns: otter.Must(&otter.Options[key, entry]{MaximumSize: o.MaxNouns}),
 		users: otter.Must(&otter.Options[key, entry]{MaximumSize: o.MaxUsers}),
 	}
+	s.reader = s.reading()
+	return s
+}
+
+// find gives what cache has under k, if it is of this generation and memory may
+// answer.
+func (s *Store) find(cache *otter.Cache[key, entry], k key, generation uint64) (any, bool) {
+	if s.options.Coherent != nil && !s.options.Coherent() {
+		return nil, false
+	}
+	e, ok := cache.GetIfPresent(k)
+	return e.value, ok && e.generation == generation
 }
 
 // change names what changed: one kind in one realm, or one user.
@@ -151,7 +167,7 @@ func (s *Store) View(ctx context.Context, fn func(storage.Tx) error) error {
 	if s.options.Coherent != nil && !s.options.Coherent() {
 		return s.Store.View(ctx, fn)
 	}
-	return fn(s.reader())
+	return fn(s.reader)
 }
 
 // publishWithin bounds the wait for other servers when the caller has gone: the
@@ -187,7 +203,7 @@ func (s *Store) Update(ctx context.Context, fn func(storage.Tx) error) error {
 	return err
 }
 
-func (s *Store) reader() storage.Tx {
+func (s *Store) reading() storage.Tx {
 	return storage.Tx{
 		Realms:       reading[*model.Realm]{s, realms, func(tx storage.Tx) storage.Documents[*model.Realm] { return tx.Realms }},
 		Clients:      reading[*model.Client]{s, clients, func(tx storage.Tx) storage.Documents[*model.Client] { return tx.Clients }},
