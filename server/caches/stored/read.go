@@ -21,7 +21,7 @@ type reading[T model.Noun] struct {
 // keeps it. Errors, NotFound too, are not kept: names come from strangers.
 func cached[V any](ctx context.Context, s *Store, k key, load func(storage.Tx) (V, error)) (V, error) {
 	generation := s.generation(change{Kind: k.kind, Realm: k.realm})
-	if v, ok := s.find(s.nouns, k, generation); ok {
+	if v, ok := find(s.nouns, k, generation); ok {
 		return v.(V), nil
 	}
 	v, err := behind(ctx, s, load)
@@ -76,7 +76,7 @@ type readingUsers struct{ s *Store }
 func (u readingUsers) Get(ctx context.Context, realm, id string) (*model.User, error) {
 	generation := u.generation(realm, id)
 	k := key{kind: users, by: byID, realm: realm, name: id}
-	if v, ok := u.s.find(u.s.users, k, generation); ok {
+	if v, ok := find(u.s.users, k, generation); ok {
 		return v.(*model.User), nil
 	}
 	user, err := behind(ctx, u.s, func(tx storage.Tx) (*model.User, error) { return tx.Users.Get(ctx, realm, id) })
@@ -95,7 +95,7 @@ func (u readingUsers) generation(realm, id string) uint64 {
 func (u readingUsers) ByUsername(ctx context.Context, realm, username string) (*model.User, error) {
 	lower := strings.ToLower(username)
 	k := key{kind: users, by: byName, realm: realm, name: lower}
-	if id, ok := u.s.find(u.s.users, k, 0); ok {
+	if id, ok := find(u.s.users, k, 0); ok {
 		user, err := u.Get(ctx, realm, id.(string))
 		if err == nil && strings.ToLower(user.Username) == lower {
 			return user, nil

@@ -33,9 +33,6 @@ type Options struct {
 	Log       zerolog.Logger // events that could not be published
 	MaxNouns  int            // bound on realms, clients and so on; default 20,000 entries
 	MaxUsers  int            // bound on users; default 10,000 entries
-	// Coherent says whether memory may answer now; nil: always. While it says no
-	// (this server may have missed events) everything is read from the store behind.
-	Coherent func() bool
 }
 
 // Store decorates a storage.Store.
@@ -109,12 +106,8 @@ func New(store storage.Store, o Options) *Store {
 	return s
 }
 
-// find gives what cache has under k, if it is of this generation and memory may
-// answer.
-func (s *Store) find(cache *otter.Cache[key, entry], k key, generation uint64) (any, bool) {
-	if s.options.Coherent != nil && !s.options.Coherent() {
-		return nil, false
-	}
+// find gives what cache has under k, if it is of this generation.
+func find(cache *otter.Cache[key, entry], k key, generation uint64) (any, bool) {
 	e, ok := cache.GetIfPresent(k)
 	return e.value, ok && e.generation == generation
 }
