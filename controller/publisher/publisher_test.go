@@ -1,0 +1,233 @@
+package publisher
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/gatehouse-idp/gatehouse/internal/clock"
+	"github.com/gatehouse-idp/gatehouse/internal/problem"
+	"github.com/gatehouse-idp/gatehouse/profiles"
+	"github.com/gatehouse-idp/gatehouse/proto/hostlink"
+)
+
+// source is a domain that a test changes.
+type source struct {
+	mu       sync.Mutex
+	tree     profiles.Tree
+	revision uint64
+	newer    chan struct{}
+}
+
+func (s *source) Model() (profiles.Tree, uint64, <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tree, s.revision, s.newer
+}
+
+func (s *source) change(t testing.TB, op profiles.Operation) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next, _, _, err := profiles.Apply(s.tree, op)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.tree, s.revision = next, s.revision+1
+	close(s.newer)
+	s.newer = make(chan struct{})
+}
+
+func (s *source) display(t testing.TB, name string) {
+	t.Helper()
+	s.change(t, profiles.Operation{Name: "write-attribute", Address: profiles.Address{{Type: "profile", Name: "auth-server-clustered"}, {Type: "subsystem", Name: "identity"}},
+		Params: map[string]any{"name": "display-name", "value": name}})
+}
+
+// pipe is a host's stream in memory. A host that does not read blocks Send.
+type pipe struct {
+	ctx  context.Context
+	up   chan *hostlink.Report
+	down chan *hostlink.Instruction
+}
+
+func newPipe(ctx context.Context, installation string) *pipe {
+	p := &pipe{ctx: ctx, up: make(chan *hostlink.Report, 16), down: make(chan *hostlink.Instruction)}
+	p.up <- &hostlink.Report{Report: &hostlink.Report_Hello{Hello: &hostlink.Hello{Host: "h", Installation: installation}}}
+	return p
+}
+
+func (p *pipe) Context() context.Context { return p.ctx }
+
+func (p *pipe) Send(i *hostlink.Instruction) error {
+	select {
+	case p.down <- i:
+		return nil
+	case <-p.ctx.Done():
+		return p.ctx.Err()
+	}
+}
+
+func (p *pipe) Recv() (*hostlink.Report, error) {
+	select {
+	case r := <-p.up:
+		return r, nil
+	case <-p.ctx.Done():
+		return nil, io.EOF
+	}
+}
+
+func (p *pipe) servers(names ...string) {
+	list := &hostlink.ServerStatuses{}
+	for _, n := range names {
+		list.Servers = append(list.Servers, &hostlink.ServerStatus{Name: n, State: "STARTED", Healthy: true, Site: "default"})
+	}
+	p.up <- &hostlink.Report{Report: &hostlink.Report_Servers{Servers: list}}
+}
+
+// inBubble runs a test on a publisher in virtual time.
+func inBubble(t *testing.T, test func(t *testing.T, p *Publisher, s *source, ctx context.Context)) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &source{tree: fullHost(t, 2), revision: 1, newer: make(chan struct{})}
+		p := New(Config{Source: s, Clock: clock.Real(), Log: zerolog.Nop()})
+		ctx, cancel := context.WithCancel(context.Background())
+		var running sync.WaitGroup
+		running.Go(func() { _ = p.Run(ctx) })
+		test(t, p, s, ctx)
+		cancel()
+		running.Wait()
+		synctest.Wait()
+	})
+}
+
+// drain takes what is offered to a host until nothing is.
+func drain(p *pipe) (snapshots []*hostlink.Snapshot, directories []*hostlink.Directory) {
+	for {
+		synctest.Wait()
+		select {
+		case i := <-p.down:
+			if s := i.GetSnapshot(); s != nil {
+				snapshots = append(snapshots, s)
+			}
+			if d := i.GetDirectory(); d != nil {
+				directories = append(directories, d)
+			}
+		default:
+			return snapshots, directories
+		}
+	}
+}
+
+func TestASlowHostGetsTheNewestSnapshotAndNoQueue(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *Publisher, s *source, ctx context.Context) {
+		host := newPipe(ctx, "i")
+		go func() { _ = p.Serve("h", host) }()
+		drain(host)
+		for i := range 20 { // the host reads nothing meanwhile
+			s.display(t, fmt.Sprint("name ", i))
+			synctest.Wait()
+		}
+		got, _ := drain(host)
+		if len(got) > 2 || len(got) == 0 || !strings.Contains(string(got[len(got)-1].Content), "name 19") {
+			t.Errorf("%d snapshots; the last: %v", len(got), got)
+		}
+	})
+}
+
+func TestAHostIsNotBotheredByWhatItDoesNotUse(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *Publisher, s *source, ctx context.Context) {
+		host := newPipe(ctx, "i")
+		go func() { _ = p.Serve("h", host) }()
+		drain(host)
+		s.change(t, profiles.Operation{Name: "add", Address: profiles.Address{{Type: "profile", Name: "unused"}}})
+		if got, _ := drain(host); len(got) != 0 {
+			t.Errorf("it got revision %d", got[0].Revision)
+		}
+	})
+}
+
+func TestTheNewestLinkOfAnInstallationReplacesItsOlderOnes(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *Publisher, _ *source, ctx context.Context) {
+		ended := make(chan error, 1)
+		first := newPipe(ctx, "i")
+		go func() { ended <- p.Serve("h", first) }()
+		drain(first)
+		other := newPipe(ctx, "another")
+		if err := p.Serve("h", other); !problem.Is(err, problem.Conflict) || !strings.Contains(err.Error(), "another installation") {
+			t.Errorf("another installation: %v", err)
+		}
+		second := newPipe(ctx, "i")
+		go func() { _ = p.Serve("h", second) }()
+		drain(second)
+		if err := <-ended; !problem.Is(err, problem.Conflict) {
+			t.Errorf("the older link ended with %v", err)
+		}
+		if state, _ := p.Host("h"); !state.Connected {
+			t.Error("the host counts as lost")
+		}
+	})
+}
+
+func TestANewLeaderMakesNoDirectoryBeforeItHeardFromAllHosts(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *Publisher, s *source, ctx context.Context) {
+		s.change(t, profiles.Operation{Name: "add", Address: profiles.Address{{Type: "host", Name: "away"}}})
+		p.Lead(true)
+		host := newPipe(ctx, "i")
+		go func() { _ = p.Serve("h", host) }()
+		host.servers("one", "two")
+		_ = clock.Sleep(ctx, clock.Real(), settle/2) // virtual time
+		if _, d := drain(host); len(d) != 0 {
+			t.Errorf("a directory of %d servers while a host was awaited", len(d[0].Servers))
+		}
+		_ = clock.Sleep(ctx, clock.Real(), settle)
+		if _, d := drain(host); len(d) != 1 || len(d[0].Servers) != 2 {
+			t.Errorf("directories %v after the wait", d)
+		}
+	})
+}
+
+func TestAnOrderEndsWithItsAnswerItsTimeOrItsHost(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *Publisher, _ *source, ctx context.Context) {
+		hostCtx, lose := context.WithCancel(ctx)
+		host := newPipe(hostCtx, "i")
+		go func() { _ = p.Serve("h", host) }()
+		drain(host)
+		order := func() <-chan error {
+			out := make(chan error, 1)
+			go func() {
+				_, err := p.Order(ctx, "h", Order{Kind: "stop", Server: "s0", Timeout: time.Minute})
+				out <- err
+			}()
+			return out
+		}
+		answered := order()
+		id := (<-host.down).GetOrder().GetId()
+		host.up <- &hostlink.Report{Report: &hostlink.Report_OrderResult{OrderResult: &hostlink.OrderResult{Id: id, Problem: "no such server", Kind: "not-found"}}}
+		if err := <-answered; !problem.Is(err, problem.NotFound) {
+			t.Errorf("answered: %v", err)
+		}
+		silent := order()
+		<-host.down
+		for (<-host.down).GetCancel() == nil { // virtual time passes; probes come too
+		}
+		if err := <-silent; !problem.Is(err, problem.Timeout) {
+			t.Errorf("silent: %v", err)
+		}
+		lost := order()
+		<-host.down
+		lose()
+		if err := <-lost; !problem.Is(err, problem.Unavailable) {
+			t.Errorf("lost: %v", err)
+		}
+		if err := <-order(); !problem.Is(err, problem.Unavailable) {
+			t.Errorf("not connected: %v", err)
+		}
+	})
+}
