@@ -1,0 +1,214 @@
+// Package standalone is the management model of a server without a domain: one
+// TOML file. It validates, writes and tells of changes; its history lasts as
+// long as the process. It must not know what a server does with its
+// configuration, nor who may change it.
+package standalone
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/gatehouse-idp/gatehouse/internal/clock"
+	"github.com/gatehouse-idp/gatehouse/internal/problem"
+	"github.com/gatehouse-idp/gatehouse/management/access"
+	"github.com/gatehouse-idp/gatehouse/management/api"
+	"github.com/gatehouse-idp/gatehouse/profiles"
+)
+
+// Config says which file and who is told.
+type Config struct {
+	// File is read at the start and replaced with each change; without one the
+	// defaults are taken, and it appears with the first change.
+	File string
+	// Changed is called with each change after it is on disk, one at a time; nil
+	// tells nobody.
+	Changed func(profiles.Tree, profiles.ChangeSet)
+	Clock   clock.Clock
+}
+
+// Model is an api.Model over a file. It is safe for concurrent use.
+type Model struct {
+	config Config
+
+	mu        sync.Mutex
+	trees     []profiles.Tree // by revision; the first is what the process began with
+	revisions []revision
+}
+
+type revision struct {
+	Revision uint64             `json:"revision"`
+	Time     time.Time          `json:"time"`
+	Author   string             `json:"author"`
+	Comment  string             `json:"comment,omitempty"`
+	Changes  profiles.ChangeSet `json:"changes"`
+}
+
+// Open reads the file.
+func Open(c Config) (*Model, error) {
+	data, err := os.ReadFile(c.File)
+	if errors.Is(err, fs.ErrNotExist) {
+		data, err = profiles.DefaultTOML(profiles.Standalone), nil
+	}
+	if err != nil {
+		return nil, problem.Invalid.Errorf("cannot read the configuration: %w", err)
+	}
+	tree, err := profiles.ParseTOML(c.File, data)
+	if err != nil {
+		return nil, err
+	}
+	if tree.Mode() != profiles.Standalone {
+		return nil, problem.Invalid.Errorf("cannot use %s for a standalone server: it configures a %s", c.File, tree.Mode())
+	}
+	return &Model{config: c, trees: []profiles.Tree{tree}}, nil
+}
+
+// Tree implements api.Model.
+func (m *Model) Tree() profiles.Tree {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.trees[len(m.trees)-1]
+}
+
+// Follow implements api.Model: nothing on a file takes time.
+func (m *Model) Follow(ctx context.Context, caller access.Caller, op profiles.Operation, _ func(any) error) (api.Response, error) {
+	return m.Execute(ctx, caller, op)
+}
+
+// Execute implements api.Model.
+func (m *Model) Execute(_ context.Context, caller access.Caller, op profiles.Operation) (api.Response, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := uint64(len(m.trees) - 1)
+	response := api.Response{Revision: now}
+	switch {
+	case len(op.Address) > 0:
+	case op.Name == "history":
+		list := slices.Clone(m.revisions)
+		slices.Reverse(list)
+		response.Result = list
+		return response, nil
+	case op.Name == "read-config-as-toml":
+		tree, err := m.at(op, "revision", now)
+		response.Result = string(profiles.EncodeTOML(tree))
+		return response, err
+	case op.Name == "diff":
+		return m.diff(op, response)
+	}
+	return m.change(caller, op, response)
+}
+
+// at gives the tree of the revision that a parameter names.
+func (m *Model) at(op profiles.Operation, name string, otherwise uint64) (profiles.Tree, error) {
+	number, given := op.Params[name].(int64)
+	if !given {
+		number = int64(otherwise)
+	}
+	if number < 0 || number >= int64(len(m.trees)) {
+		return profiles.New(profiles.Standalone), problem.NotFound.Errorf("cannot find revision %d: this process has 0 to %d", number, len(m.trees)-1)
+	}
+	return m.trees[number], nil
+}
+
+func (m *Model) diff(op profiles.Operation, response api.Response) (api.Response, error) {
+	to, err := m.at(op, "to", response.Revision)
+	if err != nil {
+		return response, err
+	}
+	if text, ok := op.Params["toml"].(string); ok {
+		wanted, err := parse(text)
+		response.Result = profiles.Diff(to, wanted)
+		return response, err
+	}
+	from, err := m.at(op, "from", max(response.Revision, 1)-1)
+	response.Result = profiles.Diff(from, to)
+	return response, err
+}
+
+func parse(text string) (profiles.Tree, error) {
+	tree, err := profiles.ParseTOML("standalone.toml", []byte(text))
+	if err == nil && tree.Mode() != profiles.Standalone {
+		err = problem.Invalid.Errorf("cannot use a %s configuration for a standalone server", tree.Mode())
+	}
+	if err != nil {
+		return profiles.New(profiles.Standalone), err
+	}
+	return tree, nil
+}
+
+// change runs an operation of the tree and, when it changed it, writes the file.
+func (m *Model) change(caller access.Caller, op profiles.Operation, response api.Response) (api.Response, error) {
+	tree := m.trees[len(m.trees)-1]
+	next, result, err := m.next(tree, op)
+	if err != nil {
+		return response, err
+	}
+	changes := profiles.Diff(tree, next)
+	if dry, _ := op.Headers["dry-run"].(bool); dry && len(changes) > 0 {
+		response.Result = map[string]any{"changes": changes, "effect": changes.Effect(), "servers": []any{}}
+		return response, nil
+	}
+	if want, ok := op.Headers["expect-revision"].(int64); ok && uint64(want) != response.Revision {
+		return response, problem.Precondition.Errorf("cannot run %s: the configuration is at revision %d, not %d: see :history", op.Name, response.Revision, want)
+	}
+	response.Result = result
+	if len(changes) == 0 {
+		return response, nil
+	}
+	if err := write(m.config.File, profiles.EncodeTOML(next)); err != nil {
+		return response, err
+	}
+	comment, _ := op.Headers["comment"].(string)
+	m.trees = append(m.trees, next)
+	response.Revision++
+	m.revisions = append(m.revisions, revision{response.Revision, m.config.Clock.Now().UTC(), caller.Name, comment, changes})
+	if effect := changes.Effect(); effect > profiles.Live {
+		response.Headers = map[string]any{"operation-requires-" + effect.String(): true, "process-state": effect.String() + "-required"}
+	}
+	if m.config.Changed != nil {
+		m.config.Changed(next, changes)
+	}
+	return response, nil
+}
+
+// next is the tree that an operation wants.
+func (m *Model) next(tree profiles.Tree, op profiles.Operation) (profiles.Tree, any, error) {
+	switch {
+	case len(op.Address) > 0:
+	case op.Name == "apply":
+		text, _ := op.Params["toml"].(string)
+		next, err := parse(text)
+		return next, nil, err
+	case op.Name == "revert":
+		if _, given := op.Params["to"]; !given {
+			return tree, nil, problem.Invalid.Errorf("cannot revert: parameter to is missing (for example :revert(to=3))")
+		}
+		next, err := m.at(op, "to", 0)
+		return next, nil, err
+	}
+	next, _, result, err := profiles.Apply(tree, op)
+	return next, result, err
+}
+
+// write replaces the file in one step, so that a crash leaves the old or the new.
+func write(path string, data []byte) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600: it may hold secrets
+	if err != nil {
+		return problem.Internal.Errorf("cannot write the configuration: %w", err)
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(data)
+	err = errors.Join(err, tmp.Sync(), tmp.Close())
+	if err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		return problem.Internal.Errorf("cannot write %s: %w", path, err)
+	}
+	return nil
+}
