@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-idp/gatehouse/management/access"
 	"github.com/gatehouse-idp/gatehouse/management/api"
 	"github.com/gatehouse-idp/gatehouse/profiles"
+	"github.com/gatehouse-idp/gatehouse/servergroups"
 )
 
 // rollouts lists the rollouts kept, the newest first.
@@ -112,48 +113,48 @@ func planHeader(r request) (text, stored string, asked bool) {
 
 // planFor gives the plan of a rollout: the one asked for, completed by the groups
 // that it does not name; otherwise the safe one.
-func (d *Desk) planFor(r request, reached []rollout.Server) (rollout.Plan, error) {
-	text, stored, _ := planHeader(r)
-	if id, ok := cutID(text); ok {
-		text, stored = "", id
-	}
-	if stored != "" {
-		at := profiles.Address{{Type: "rollout-plan", Name: stored}}
-		if !d.Tree().Has(at) {
-			return rollout.Plan{}, problem.NotFound.Errorf("cannot find rollout plan %q (plans: %v)", stored, d.Tree().Names(nil, "rollout-plan"))
-		}
-		text, _ = d.Tree().Attribute(at, "content").(string)
-	}
+func (d *Desk) planFor(r request, reached []rollout.Server) (servergroups.Plan, error) {
 	var groups []string
 	for _, s := range reached {
 		groups = append(groups, s.Group)
 	}
-	safe := rollout.Safe(groups)
-	if text == "" || text == "default" {
+	slices.Sort(groups)
+	safe := servergroups.DefaultPlan(slices.Compact(groups))
+	text, stored, _ := planHeader(r)
+	if stored == "" && (text == "" || text == "default") {
 		return safe, nil
 	}
-	plan, err := rollout.ParsePlan(text)
+	plan, err := d.readPlan(text, stored)
 	if err != nil {
 		return plan, err
 	}
-	for _, name := range plan.Names() {
-		if !d.Tree().Has(profiles.Address{{Type: "server-group", Name: name}}) {
-			return plan, problem.NotFound.Errorf("cannot use the rollout plan: there is no server group %q (groups: %v)", name, d.Tree().Names(nil, "server-group"))
+	for _, step := range plan.Steps {
+		for _, g := range step.Groups {
+			if !d.Tree().Has(profiles.Address{{Type: "server-group", Name: g.Group}}) {
+				return plan, problem.NotFound.Errorf("cannot use the rollout plan: there is no server group %q (groups: %v)", g.Group, d.Tree().Names(nil, "server-group"))
+			}
+			safe.Steps = slices.DeleteFunc(safe.Steps, func(s servergroups.Step) bool { return s.Groups[0].Group == g.Group })
 		}
-		safe.Series = slices.DeleteFunc(safe.Series, func(step []rollout.Group) bool { return step[0].Name == name })
 	}
-	plan.Series = append(plan.Series, safe.Series...)
+	plan.Steps = append(plan.Steps, safe.Steps...)
 	return plan, nil
 }
 
-// cutID reads WildFly's "id=name" and "name=name".
-func cutID(text string) (string, bool) {
-	for _, prefix := range []string{"id=", "name="} {
-		if len(text) > len(prefix) && text[:len(prefix)] == prefix {
-			return text[len(prefix):], true
+// readPlan reads a plan, given by its text or by the name of a stored one.
+func (d *Desk) readPlan(text, stored string) (servergroups.Plan, error) {
+	if stored == "" {
+		plan, err := servergroups.ParsePlan(text)
+		if err != nil || plan.ID == "" {
+			return plan, err
 		}
+		stored = plan.ID
 	}
-	return "", false
+	at := profiles.Address{{Type: "rollout-plan", Name: stored}}
+	if !d.Tree().Has(at) {
+		return servergroups.Plan{}, problem.NotFound.Errorf("cannot find rollout plan %q (plans: %v)", stored, d.Tree().Names(nil, "rollout-plan"))
+	}
+	content, _ := d.Tree().Attribute(at, "content").(string)
+	return servergroups.ParsePlan(content)
 }
 
 // Restore implements rollout.Restorer.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
+	"github.com/gatehouse-idp/gatehouse/servergroups"
 )
 
 // Run carries out rollouts until ctx ends, beginning with one that an earlier
@@ -111,12 +112,12 @@ func (x *run) server(i int) Server {
 
 // forward carries the plan out. Its error is why the rollout failed.
 func (x *run) forward(ctx context.Context) error {
-	for _, step := range x.view().Plan.Series {
-		errs := make([]error, len(step))
+	for _, step := range x.view().Plan.Steps {
+		errs := make([]error, len(step.Groups))
 		// A group that fails stops the others of its step after their batch.
 		stepCtx, stop := context.WithCancelCause(ctx)
 		var groups sync.WaitGroup
-		for i, g := range step {
+		for i, g := range step.Groups {
 			groups.Go(func() {
 				if errs[i] = x.group(ctx, stepCtx, g); errs[i] != nil {
 					stop(errs[i])
@@ -136,18 +137,25 @@ func (x *run) forward(ctx context.Context) error {
 
 // group carries the change to one group. ctx ends with the lead; step ends when
 // another group of the step failed: a batch that was begun is finished.
-func (x *run) group(ctx, step context.Context, g Group) error {
+func (x *run) group(ctx, step context.Context, g servergroups.GroupPlan) error {
 	var members []int
+	var names []string
+	index := map[string]int{}
 	for i, s := range x.view().Servers {
-		if s.Group == g.Name {
-			members = append(members, i)
+		if s.Group == g.Group {
+			name := s.Host + "/" + s.Name
+			members, names, index[name] = append(members, i), append(names, name), i
 		}
 	}
-	for _, batch := range g.batches(members) {
+	for _, names := range g.Batches(names) {
 		if step.Err() != nil {
 			return context.Cause(step)
 		}
-		x.batch(ctx, batch, g)
+		batch := make([]int, len(names))
+		for i, name := range names {
+			batch[i] = index[name]
+		}
+		x.batch(ctx, batch, g.Soak)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -159,29 +167,29 @@ func (x *run) group(ctx, step context.Context, g Group) error {
 }
 
 // batch carries the change to some servers at once.
-func (x *run) batch(ctx context.Context, servers []int, g Group) {
+func (x *run) batch(ctx context.Context, servers []int, soak time.Duration) {
 	var together sync.WaitGroup
 	for _, i := range servers {
 		if s := x.server(i).State; s == Pending || s == Running {
-			together.Go(func() { x.one(ctx, i, g.Soak) })
+			together.Go(func() { x.one(ctx, i, soak) })
 		}
 	}
 	together.Wait()
 }
 
 // verdict says whether too many servers of a group have failed.
-func (x *run) verdict(g Group, members []int) error {
+func (x *run) verdict(g servergroups.GroupPlan, members []int) error {
 	failed, last := 0, Server{}
 	for _, i := range members {
 		if s := x.server(i); s.State == Failed {
 			failed, last = failed+1, s
 		}
 	}
-	if failed <= g.tolerated(len(members)) {
+	if failed <= g.Allowed(len(members)) {
 		return nil
 	}
 	return problem.Precondition.Errorf("%s", fmt.Sprintf("group %s: %d of %d servers failed their gate, %d may: %s/%s: %s",
-		g.Name, failed, len(members), g.tolerated(len(members)), last.Host, last.Name, last.Problem))
+		g.Group, failed, len(members), g.Allowed(len(members)), last.Host, last.Name, last.Problem))
 }
 
 // one carries the change to one server.
@@ -200,7 +208,7 @@ func (x *run) one(ctx context.Context, i int, soak time.Duration) {
 
 // restore brings the revision before back, and the servers that got the change
 // back to it, all groups at once and as many as there are: the group is down or
-// going down. With AcrossGroups unset, groups that were done keep running what
+// going down. Without rollback-across-groups, groups that were done keep running what
 // they run until they are restarted.
 func (x *run) restore(ctx context.Context) error {
 	r := x.view()
@@ -212,7 +220,7 @@ func (x *run) restore(ctx context.Context) error {
 	var together sync.WaitGroup
 	errs := make([]error, len(r.Servers))
 	for i, s := range r.Servers {
-		keep := s.State == Pending || s.State == Skipped || s.State == Restored || complete[s.Group] && !r.Plan.AcrossGroups
+		keep := s.State == Pending || s.State == Skipped || s.State == Restored || complete[s.Group] && !r.Plan.RollbackAcrossGroups
 		if keep {
 			continue
 		}

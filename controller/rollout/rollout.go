@@ -19,6 +19,7 @@ import (
 	"github.com/gatehouse-idp/gatehouse/controller/publisher"
 	"github.com/gatehouse-idp/gatehouse/internal/clock"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
+	"github.com/gatehouse-idp/gatehouse/servergroups"
 )
 
 // KindRollout is the kind of record that holds a Rollout; the key is its ID.
@@ -90,11 +91,11 @@ type Rollout struct {
 	Revision uint64    `json:"revision"`
 	// Before is the revision that is restored on failure; 0: none, a failure only
 	// stops the rollout.
-	Before  uint64   `json:"before,omitempty"`
-	Plan    Plan     `json:"plan"`
-	State   State    `json:"state"`
-	Problem string   `json:"problem,omitempty"`
-	Servers []Server `json:"servers"`
+	Before  uint64            `json:"before,omitempty"`
+	Plan    servergroups.Plan `json:"plan"`
+	State   State             `json:"state"`
+	Problem string            `json:"problem,omitempty"`
+	Servers []Server          `json:"servers"`
 }
 
 // Over reports whether nothing more will happen.
