@@ -99,13 +99,17 @@ func (a *Accounts) policy(realm *model.Realm) passwords.Policy {
 	return p
 }
 
+// nobody is who the failures of users that do not exist are counted for: the
+// same work again, in one row for each realm that is never asked about.
+var nobody = &model.User{ID: "nobody"}
+
 // CheckPassword compares a password with a user's, who may be nil for nobody:
 // the work is the same. With the realm's protection on, wrong guesses count, and
 // after too many of them none is right for a while.
 func (a *Accounts) CheckPassword(ctx context.Context, realm *model.Realm, u *model.User, password, remote string) (Verdict, error) {
 	policy := a.policy(realm)
 	if u == nil || len(password) > 4*passwords.MaxLength {
-		return Wrong, a.hasher.Pretend(ctx, policy, "")
+		return Wrong, errors.Join(a.hasher.Pretend(ctx, policy, ""), a.countFailure(ctx, realm, nobody, remote))
 	}
 	locked, err := a.locked(ctx, realm, u.ID)
 	if err != nil {

@@ -39,7 +39,7 @@ func (a *Accounts) countFailure(ctx context.Context, realm *model.Realm, u *mode
 		f.UserID, f.LastIPFailure = u.ID, remote
 		return nil
 	})
-	if err != nil || !forGood {
+	if err != nil || !forGood || u == nobody {
 		return err
 	}
 	a.log.Warn().Str("realm", realm.Name).Str("user", u.ID).Msg("user disabled after too many failed logins")
