@@ -234,8 +234,11 @@ func (l *link) answer(ctx context.Context, id uint64, body []byte, handle func(c
 	}
 	kind := byte(success)
 	if err != nil {
-		if errors.Is(err, context.DeadlineExceeded) { // the caller's own, which it may not have seen yet
+		switch {
+		case errors.Is(err, context.DeadlineExceeded): // the caller's own, which it may not have seen yet
 			err = problem.Timeout.Errorf("cannot finish %s in time: %w", name, err)
+		case errors.Is(err, context.Canceled): // this server is leaving
+			err = problem.Unavailable.Errorf("cannot finish %s: this server is leaving: %w", name, err)
 		}
 		kind = failure
 		payload = append([]byte{byte(problem.KindOf(err))}, err.Error()...)
