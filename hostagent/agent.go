@@ -267,6 +267,12 @@ func (a *Agent) poke() {
 	}
 }
 
+// forgotten tells that a server was forgotten meanwhile; only those that do not
+// run are.
+func forgotten(err error) bool {
+	return problem.Is(err, problem.NotFound) || problem.Is(err, problem.Unavailable)
+}
+
 // stopAll stops every server of the host.
 func (a *Agent) stopAll() error {
 	var group sync.WaitGroup
@@ -274,7 +280,7 @@ func (a *Agent) stopAll() error {
 	var errs []error
 	for _, s := range a.supervisor.Status() {
 		group.Go(func() {
-			if err := a.supervisor.Stop(context.Background(), s.Name, a.config.StopTimeout); err != nil && !problem.Is(err, problem.NotFound) {
+			if err := a.supervisor.Stop(context.Background(), s.Name, a.config.StopTimeout); err != nil && !forgotten(err) {
 				mu.Lock()
 				errs = append(errs, err)
 				mu.Unlock()

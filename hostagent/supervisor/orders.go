@@ -151,6 +151,7 @@ func (v *server) halt() bool {
 }
 
 func (v *server) stop(timeout time.Duration) error {
+	leave := v.leave()
 	twice := v.status.State == Stopping
 	if !v.halt() || twice {
 		return nil
@@ -159,19 +160,30 @@ func (v *server) stop(timeout time.Duration) error {
 	if !v.reported {
 		_ = h.signal(unix.SIGTERM, false) // it has no ear yet
 	} else {
-		v.command("stop", timeout, func(err error) {
-			grace := t.Grace
-			if err != nil {
-				grace = 0
-			}
-			v.after(&v.watches, grace, func() { _ = h.signal(unix.SIGTERM, false) })
+		v.after(&v.watches, leave, func() {
+			v.command("stop", timeout, func(err error) {
+				grace := t.Grace
+				if err != nil {
+					grace = 0
+				}
+				v.after(&v.watches, grace, func() { _ = h.signal(unix.SIGTERM, false) })
+			})
 		})
 	}
-	v.after(&v.watches, timeout+t.Grace, func() {
+	v.after(&v.watches, leave+timeout+t.Grace, func() {
 		v.why = "did not stop in time"
 		_ = h.signal(unix.SIGKILL, true)
 	})
 	return nil
+}
+
+// leave is how long the balancers have to take the server out before it is
+// told: no time where it does not serve.
+func (v *server) leave() time.Duration {
+	if v.status.State == Started {
+		return v.config.Timing.Leave
+	}
+	return 0
 }
 
 // command has the server do something and gives its answer to then, if it
@@ -225,6 +237,7 @@ func (s *Supervisor) directed(ctx context.Context, name string, first Event, kin
 			}
 			return problem.Precondition.Errorf("cannot %s server %q: it is %s", kind, name, v.status.State)
 		}
+		leave := v.leave()
 		if first != "" {
 			if err := v.step(first, kind); err != nil {
 				return err
@@ -233,9 +246,17 @@ func (s *Supervisor) directed(ctx context.Context, name string, first Event, kin
 		if first == Reload {
 			v.boundStart()
 		}
-		v.command(kind, timeout, func(err error) {
-			v.settle(kind, then, err)
-			answer <- err
+		v.working = true
+		begun := v.status.State
+		v.after(&v.watches, leave, func() {
+			if v.status.State != begun { // a stop has overtaken it
+				answer <- problem.Precondition.Errorf("cannot %s server %q: it is %s", kind, name, v.status.State)
+				return
+			}
+			v.command(kind, timeout, func(err error) {
+				v.settle(kind, then, err)
+				answer <- err
+			})
 		})
 		return nil
 	}, nil)

@@ -127,7 +127,7 @@ func quick() Timing {
 	t := DefaultTiming
 	ms := time.Millisecond
 	t.Backoff = []time.Duration{0, 5 * ms, 10 * ms}
-	t.Tries, t.Grace, t.RetryFailed, t.LiveEvery, t.Dump = 3, 50*ms, 100*ms, 20*ms, 50*ms
+	t.Tries, t.Leave, t.Grace, t.RetryFailed, t.LiveEvery, t.Dump = 3, 10*ms, 50*ms, 100*ms, 20*ms, 50*ms
 	return t
 }
 

@@ -26,6 +26,11 @@ type Timing struct {
 	Stable time.Duration
 	// RetryFailed is how often a FAILED server is tried where the policy says so.
 	RetryFailed time.Duration
+	// Leave is between telling the world that a serving server stops, suspends
+	// or reloads, and telling the server: balancers take it out first, so that
+	// nobody meets its refusal. Six times the controllers' directory pause of
+	// 50 ms.
+	Leave time.Duration
 	// Grace is between the server's answer to "stop" and SIGTERM, and between
 	// the end of a stop's timeout and SIGKILL.
 	Grace time.Duration
@@ -45,6 +50,7 @@ var DefaultTiming = Timing{
 	Tries:        10,
 	Stable:       time.Minute,
 	RetryFailed:  time.Minute,
+	Leave:        300 * time.Millisecond,
 	Grace:        3 * time.Second,
 	Rotate:       5 * time.Second,
 }
