@@ -17,13 +17,15 @@ type reading[T model.Noun] struct {
 	of   func(storage.Tx) storage.Documents[T]
 }
 
-// cached gives what is under k if it is of this generation, or else loads and
-// keeps it. Errors, NotFound too, are not kept: names come from strangers.
-func cached[V any](ctx context.Context, s *Store, k key, load func(storage.Tx) (V, error)) (V, error) {
-	generation := s.generation(change{Kind: k.kind, Realm: k.realm})
-	if v, ok := find(s.nouns, k, generation); ok {
-		return v.(V), nil
-	}
+// noun gives what memory has under k.
+func (s *Store) noun(k key) (any, bool) {
+	return find(s.nouns, k, s.generation(change{Kind: k.kind, Realm: k.realm}))
+}
+
+// keep loads what belongs under k and keeps it. Errors, NotFound too, are not
+// kept: names come from strangers.
+func keep[V any](ctx context.Context, s *Store, k key, load func(storage.Tx) (V, error)) (V, error) {
+	generation := s.generation(change{Kind: k.kind, Realm: k.realm}) // of before the load
 	v, err := behind(ctx, s, load)
 	if err == nil {
 		s.nouns.Set(k, entry{v, generation})
@@ -41,11 +43,19 @@ func behind[V any](ctx context.Context, s *Store, load func(storage.Tx) (V, erro
 }
 
 func (d reading[T]) Get(ctx context.Context, realm, id string) (T, error) {
-	return cached(ctx, d.s, key{d.kind, byID, realm, "", id}, func(tx storage.Tx) (T, error) { return d.of(tx).Get(ctx, realm, id) })
+	k := key{d.kind, byID, realm, "", id}
+	if v, ok := d.s.noun(k); ok {
+		return v.(T), nil
+	}
+	return keep(ctx, d.s, k, func(tx storage.Tx) (T, error) { return d.of(tx).Get(ctx, realm, id) })
 }
 
 func (d reading[T]) ByName(ctx context.Context, realm, parent, name string) (T, error) {
-	return cached(ctx, d.s, key{d.kind, byName, realm, parent, name}, func(tx storage.Tx) (T, error) {
+	k := key{d.kind, byName, realm, parent, name}
+	if v, ok := d.s.noun(k); ok {
+		return v.(T), nil
+	}
+	return keep(ctx, d.s, k, func(tx storage.Tx) (T, error) {
 		return d.of(tx).ByName(ctx, realm, parent, name)
 	})
 }
@@ -59,7 +69,10 @@ func (d reading[T]) List(ctx context.Context, realm string, q storage.Query) ([]
 	if q.Parent != nil {
 		k.by, k.parent = listOfChildren, *q.Parent
 	}
-	list, err := cached(ctx, d.s, k, load)
+	if v, ok := d.s.noun(k); ok {
+		return slices.Clone(v.([]T)), nil
+	}
+	list, err := keep(ctx, d.s, k, load)
 	return slices.Clone(list), err // the nouns are shared, the list is the caller's
 }
 
