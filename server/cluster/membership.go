@@ -83,6 +83,9 @@ func (n *Node) NotifyLeave(node *memberlist.Node) {
 	if !known {
 		return
 	}
+	if gone, ok := member(node); ok && !gone.Same(m) { // the run before this one
+		return
+	}
 	n.log.Warn().Str("member", m.Name).Msg("a member is lost")
 	delete(n.seen, m.Name)
 	n.missing[m.Name] = m
