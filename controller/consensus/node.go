@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -86,10 +87,13 @@ func (n *Node) Read() error {
 // verify asks a majority whether this node leads. The raft library forgets a
 // question that it takes at the very moment the lead is lost (seen in a history
 // of the linearizability test): no answer in time is a no.
-func (n *Node) verify() bool {
+func (n *Node) verify() bool { return n.settles(n.raft.VerifyLeader(), verifyTimeout) }
+
+// settles reports whether a future came to a good end in time.
+func (n *Node) settles(f raft.Future, limit time.Duration) bool {
 	answer := make(chan error, 1)
-	go func() { answer <- n.raft.VerifyLeader().Error() }()
-	timer := n.clock.NewTimer(verifyTimeout)
+	go func() { answer <- f.Error() }()
+	timer := n.clock.NewTimer(limit)
 	defer timer.Stop()
 	select {
 	case err := <-answer:
@@ -137,7 +141,7 @@ func (n *Node) establish(ctx context.Context, lead func(ctx context.Context)) (r
 		term := n.raft.CurrentTerm()
 		// Retried for as long as this node leads: a barrier fails only when the
 		// lead is lost or the disk hangs.
-		for n.raft.Barrier(enqueueTimeout).Error() != nil {
+		for !n.settles(n.raft.Barrier(enqueueTimeout), 2*enqueueTimeout) {
 			if ctx.Err() != nil || n.raft.State() != raft.Leader {
 				return
 			}

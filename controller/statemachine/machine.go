@@ -43,14 +43,13 @@ func (m *Machine) State() (domain.State, <-chan struct{}) {
 }
 
 // Applied is the index of the last entry that was applied, and a channel that is
-// closed when there is a later one. After a restart it is 0 until the first.
+// closed when there is a later one.
 func (m *Machine) Applied() (uint64, <-chan struct{}) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.applied, m.changed
 }
 
-// set replaces the state; index is 0 when it is not known.
 func (m *Machine) set(s domain.State, index uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -14,12 +14,16 @@ import (
 
 // Snapshot is a captured state. It costs nothing to capture: states are
 // immutable.
-type Snapshot struct{ state domain.State }
+type Snapshot struct {
+	state   domain.State
+	applied uint64 // the index of the last entry in it
+}
 
 // Snapshot captures the state.
 func (m *Machine) Snapshot() Snapshot {
-	s, _ := m.State()
-	return Snapshot{s}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return Snapshot{m.state, m.applied}
 }
 
 // WriteTo streams the snapshot, one item at a time.
@@ -29,7 +33,7 @@ func (s Snapshot) WriteTo(w io.Writer) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	out.put(&raftlog.Item{Item: &raftlog.Item_State{State: &raftlog.State{Version: Format, Revision: parts.Revision, Sequence: parts.Sequence}}})
+	out.put(&raftlog.Item{Item: &raftlog.Item_State{State: &raftlog.State{Version: Format, Revision: parts.Revision, Sequence: parts.Sequence, Applied: s.applied}}})
 	out.put(&raftlog.Item{Item: &raftlog.Item_Tree{Tree: parts.Tree}})
 	for _, r := range parts.History {
 		out.put(&raftlog.Item{Item: &raftlog.Item_Revision{Revision: &raftlog.Revision{
@@ -62,11 +66,11 @@ func (o *itemWriter) put(i *raftlog.Item) {
 // Restore replaces the state by that of a snapshot, or leaves it when the
 // snapshot cannot be read to its end.
 func (m *Machine) Restore(r io.Reader) error {
-	s, err := Read(r)
+	s, applied, err := Read(r)
 	if err != nil {
 		return err
 	}
-	m.set(s, 0)
+	m.set(s, applied)
 	return nil
 }
 
@@ -74,22 +78,23 @@ func (m *Machine) Restore(r io.Reader) error {
 // megabytes.
 const maxItem = 1 << 30
 
-// Read gives the state that a snapshot captured.
-func Read(r io.Reader) (domain.State, error) {
+// Read gives the state that a snapshot captured and the index of the last entry
+// in it.
+func Read(r io.Reader) (s domain.State, applied uint64, err error) {
 	in := bufio.NewReader(r)
 	var parts domain.Parts
 	var records []domain.Record
 	for items := uint64(0); ; items++ {
 		var i raftlog.Item
 		if err := (protodelim.UnmarshalOptions{MaxSize: maxItem}).UnmarshalFrom(in, &i); err != nil {
-			return domain.State{}, problem.Internal.Errorf("cannot read the snapshot: item %d: %w", items, err)
+			return s, 0, problem.Internal.Errorf("cannot read the snapshot: item %d: %w", items, err)
 		}
 		switch v := i.Item.(type) {
 		case *raftlog.Item_State:
 			if v.State.Version > Format {
-				return domain.State{}, problem.Unsupported.Errorf("cannot read the snapshot: it has format %d and this controller knows formats up to %d: update it", v.State.Version, Format)
+				return s, 0, problem.Unsupported.Errorf("cannot read the snapshot: it has format %d and this controller knows formats up to %d: update it", v.State.Version, Format)
 			}
-			parts.Revision, parts.Sequence = v.State.Revision, v.State.Sequence
+			parts.Revision, parts.Sequence, applied = v.State.Revision, v.State.Sequence, v.State.Applied
 		case *raftlog.Item_Tree:
 			parts.Tree = v.Tree
 		case *raftlog.Item_Revision:
@@ -101,11 +106,12 @@ func Read(r io.Reader) (domain.State, error) {
 			records = append(records, domain.Record{Kind: v.Record.Kind, Key: v.Record.Key, Value: v.Record.Value, Version: v.Record.Version})
 		case *raftlog.Item_End:
 			if v.End != items {
-				return domain.State{}, problem.Internal.Errorf("cannot read the snapshot: it has %d items and should have %d", items, v.End)
+				return s, 0, problem.Internal.Errorf("cannot read the snapshot: it has %d items and should have %d", items, v.End)
 			}
-			return domain.Assemble(parts, records)
+			s, err = domain.Assemble(parts, records)
+			return s, applied, err
 		default:
-			return domain.State{}, problem.Internal.Errorf("cannot read the snapshot: item %d has no meaning here", items)
+			return s, 0, problem.Internal.Errorf("cannot read the snapshot: item %d has no meaning here", items)
 		}
 	}
 }

@@ -72,9 +72,11 @@ func written(t *rapid.T, m *statemachine.Machine) string {
 	return out.String()
 }
 
-func apply(t *rapid.T, m *statemachine.Machine, entries [][]byte) {
-	for i, data := range entries {
-		if _, err := m.Apply(uint64(i+1), data); err != nil {
+func apply(t *rapid.T, m *statemachine.Machine, entries [][]byte) { applyFrom(t, m, entries, 0) }
+
+func applyFrom(t *rapid.T, m *statemachine.Machine, entries [][]byte, from int) {
+	for i, data := range entries[from:] {
+		if _, err := m.Apply(uint64(from+i+1), data); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -109,7 +111,11 @@ func TestASnapshotAndTheRestOfTheLogGiveTheSameState(t *testing.T) {
 		if err := second.Restore(strings.NewReader(written(t, first))); err != nil {
 			t.Fatal(err)
 		}
-		apply(t, second, entries[cut:])
+		before, _ := first.Applied()
+		if after, _ := second.Applied(); after != before {
+			t.Fatalf("restored at entry %d, was at %d", after, before)
+		}
+		applyFrom(t, second, entries, cut)
 		if written(t, whole) != written(t, second) {
 			t.Fatal("the restored machine differs")
 		}
@@ -204,7 +210,7 @@ func TestACutOrForeignSnapshotIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for n := range out.Len() {
-		if _, err := statemachine.Read(bytes.NewReader(out.Bytes()[:n])); err == nil {
+		if _, _, err := statemachine.Read(bytes.NewReader(out.Bytes()[:n])); err == nil {
 			t.Fatalf("a snapshot cut after %d of %d bytes was read", n, out.Len())
 		}
 	}

@@ -475,7 +475,9 @@ type State struct {
 	Version  uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	Revision uint64                 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
 	// The last version given to a record.
-	Sequence      uint64 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	Sequence uint64 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// The index of the last log entry that is in the snapshot.
+	Applied       uint64 `protobuf:"varint,4,opt,name=applied,proto3" json:"applied,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -527,6 +529,13 @@ func (x *State) GetRevision() uint64 {
 func (x *State) GetSequence() uint64 {
 	if x != nil {
 		return x.Sequence
+	}
+	return 0
+}
+
+func (x *State) GetApplied() uint64 {
+	if x != nil {
+		return x.Applied
 	}
 	return 0
 }
@@ -851,11 +860,12 @@ const file_raftlog_raftlog_proto_rawDesc = "" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x16\n" +
 	"\x06expect\x18\x03 \x01(\x04R\x06expect\">\n" +
 	"\x05Batch\x125\n" +
-	"\aentries\x18\x01 \x03(\v2\x1b.gatehouse.raftlog.v1.EntryR\aentries\"Y\n" +
+	"\aentries\x18\x01 \x03(\v2\x1b.gatehouse.raftlog.v1.EntryR\aentries\"s\n" +
 	"\x05State\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x1a\n" +
-	"\bsequence\x18\x03 \x01(\x04R\bsequence\"\xe3\x01\n" +
+	"\bsequence\x18\x03 \x01(\x04R\bsequence\x12\x18\n" +
+	"\aapplied\x18\x04 \x01(\x04R\aapplied\"\xe3\x01\n" +
 	"\x04Item\x123\n" +
 	"\x05state\x18\x01 \x01(\v2\x1b.gatehouse.raftlog.v1.StateH\x00R\x05state\x12\x14\n" +
 	"\x04tree\x18\x02 \x01(\fH\x00R\x04tree\x12<\n" +
