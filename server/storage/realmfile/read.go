@@ -48,7 +48,7 @@ func Read(data []byte) ([]*model.Contents, error) {
 		}
 		realms = append(realms, c)
 	}
-	return joinUsers(realms, users)
+	return joinUsers(realms, users), nil
 }
 
 // ReadDir reads a directory export: <realm>-realm.json, <realm>-users-N.json.
@@ -58,6 +58,7 @@ func ReadDir(dir fs.FS) ([]*model.Contents, error) {
 		return nil, err
 	}
 	var all []json.RawMessage
+	found := false
 	for _, name := range names {
 		if !strings.HasSuffix(name, "-realm.json") && !strings.Contains(name, "-users-") {
 			continue
@@ -66,12 +67,13 @@ func ReadDir(dir fs.FS) ([]*model.Contents, error) {
 		if err != nil {
 			return nil, err
 		}
-		if _, err := Read(data); err != nil && !problem.Is(err, problem.NotFound) {
+		found = found || strings.HasSuffix(name, "-realm.json")
+		if _, err := Read(data); err != nil {
 			return nil, fmt.Errorf("%s: %w", path.Base(name), err)
 		}
 		all = append(all, bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")))
 	}
-	if len(all) == 0 {
+	if !found {
 		return nil, problem.NotFound.Errorf("cannot find a realm file: the directory has no <realm>-realm.json")
 	}
 	whole, err := json.Marshal(all)
@@ -91,11 +93,12 @@ func isUsersFile(r *model.Realm) bool {
 	return r.Has("users") || r.Has("federatedUsers")
 }
 
-func joinUsers(realms, users []*model.Contents) ([]*model.Contents, error) {
+func joinUsers(realms, users []*model.Contents) []*model.Contents {
 	for _, more := range users {
 		at := slices.IndexFunc(realms, func(c *model.Contents) bool { return c.Realm.Name == more.Realm.Name })
-		if at < 0 {
-			return nil, problem.NotFound.Errorf("cannot use the users of realm %q: the realm itself is not in the file", more.Realm.Name)
+		if at < 0 { // not more users of a realm: a realm of which the file says nothing else
+			realms = append(realms, more)
+			continue
 		}
 		home := realms[at]
 		if !home.Realm.Has("users") {
@@ -109,7 +112,7 @@ func joinUsers(realms, users []*model.Contents) ([]*model.Contents, error) {
 	for _, c := range realms {
 		number(c)
 	}
-	return realms, nil
+	return realms
 }
 
 // whereInText adds line and column to an error of the JSON reader.

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 )
 
 // missing says where want has something that got has not: "" when everything of
@@ -39,6 +41,9 @@ func missing(want, got any, path string) string {
 		}
 		return ""
 	}
+	if want == nil {
+		return "" // null says nothing, and what is missing may be added
+	}
 	if !reflect.DeepEqual(want, got) {
 		return fmt.Sprintf("%s: is %v, was %v", path, got, want)
 	}
@@ -51,3 +56,5 @@ func decode(data []byte) (v any, err error) {
 	err = dec.Decode(&v)
 	return v, err
 }
+
+func sortedKeys(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }
