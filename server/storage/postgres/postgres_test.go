@@ -20,3 +20,8 @@ func TestTheStorageContract(t *testing.T) {
 	server := postgrestest.Server(t)
 	storagetest.Run(t, func(t testing.TB) string { return postgrestest.Database(t, server) }, open)
 }
+
+func BenchmarkLoginsPaced(b *testing.B)   { storagetest.BenchmarkLogins(b, newDatabase, open, 0) }
+func BenchmarkLoginsUnpaced(b *testing.B) { storagetest.BenchmarkLogins(b, newDatabase, open, -1) }
+
+func newDatabase(t testing.TB) string { return postgrestest.DSN(t) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 
+	"github.com/gatehouse-idp/gatehouse/internal/clock"
 	"github.com/gatehouse-idp/gatehouse/server/storage"
 	"github.com/gatehouse-idp/gatehouse/server/storage/sqlite"
 	"github.com/gatehouse-idp/gatehouse/server/storage/storagetest"
@@ -18,3 +19,19 @@ func TestMain(m *testing.M) { storagetest.Main(m, open) }
 func newDatabase(t testing.TB) string { return t.TempDir() + "/odd name %3F#.db" }
 
 func TestTheStorageContract(t *testing.T) { storagetest.Run(t, newDatabase, open) }
+
+func BenchmarkLoginsPaced(b *testing.B)   { storagetest.BenchmarkLogins(b, newDatabase, open, 0) }
+func BenchmarkLoginsUnpaced(b *testing.B) { storagetest.BenchmarkLogins(b, newDatabase, open, -1) }
+
+func BenchmarkOpenInitialised(b *testing.B) {
+	path := newDatabase(b)
+	for b.Loop() {
+		s, err := open(context.Background(), path, storage.Options{Clock: clock.Real()})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		_ = s.Close()
+		b.StartTimer()
+	}
+}
