@@ -318,8 +318,7 @@ func TestOperationsAreLinearizableWhileControllersFail(t *testing.T) {
 // acknowledged.
 func (e *ensemble) keepsAll(acknowledged map[uint64]string) {
 	e.t.Helper()
-	var state func() (map[uint64]string, error)
-	state = func() (map[uint64]string, error) {
+	state := func() (map[uint64]string, error) {
 		n := e.node("c1")
 		if err := n.rep.Fresh(context.Background()); err != nil {
 			return nil, err

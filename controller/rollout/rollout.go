@@ -119,8 +119,7 @@ type Engine struct {
 	log      zerolog.Logger
 
 	mu      sync.Mutex
-	current *Rollout
-	changed chan struct{} // closed and replaced when current changes
+	changed chan struct{} // closed and replaced when a rollout changes
 	begin   chan struct{} // of capacity 1: there is something to run
 }
 
