@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"sync"
+
+	"github.com/gatehouse-idp/gatehouse/server/loadbalancer"
 )
 
 // gate stands before a server's pages and endpoints. Open, it lets requests in
@@ -23,6 +25,7 @@ func newGate(next http.Handler) *gate { return &gate{next: next} }
 // again: the balancer does, on another server.
 func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !g.enter() {
+		w.Header().Set(loadbalancer.RefusedHeader, "1") // the balancer asks another server, whatever the method
 		w.Header().Set("Retry-After", "1")
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("Connection", "close")

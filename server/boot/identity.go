@@ -12,6 +12,7 @@ import (
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/internal/tasks"
 	"github.com/gatehouse-idp/gatehouse/proto/configrelay"
+	"github.com/gatehouse-idp/gatehouse/server/authentication/passwords"
 	"github.com/gatehouse-idp/gatehouse/server/caches"
 	"github.com/gatehouse-idp/gatehouse/server/caches/stored"
 	"github.com/gatehouse-idp/gatehouse/server/cluster"
@@ -27,6 +28,7 @@ type identity struct {
 	now       atomic.Pointer[settings] // changes live
 	nodeName  string
 	gate      *gate
+	hasher    *passwords.Hasher            // one for all: it bounds the memory of hashing
 	handler   atomic.Pointer[http.Handler] // nil until the server is ready
 	health    *health.Server
 	metrics   *prometheus.Registry
@@ -47,6 +49,7 @@ func newIdentity(ctx context.Context, env environment, cfg servergroups.ServerCo
 		environment: env, cfg: cfg,
 		nodeName:  cfg.String(cluster.NodeName(cfg.Host, cfg.Name), "cluster", "node-name"),
 		metrics:   newRegistry(),
+		hasher:    passwords.NewHasher(0),
 		discovery: cluster.NewDirectory(true),
 		listeners: map[string]net.Listener{},
 	}
@@ -94,7 +97,7 @@ func (g *identity) boot(ctx context.Context, ready func()) error {
 	if err := g.initialise(ctx, base); err != nil {
 		return err
 	}
-	mesh, members, err := g.joinCluster(ctx)
+	mesh, joined, members, err := g.joinCluster(ctx)
 	if err != nil {
 		return err
 	}
@@ -102,7 +105,14 @@ func (g *identity) boot(ctx context.Context, ready func()) error {
 	store := g.cached(base, work)
 	g.observe(base, mesh)
 	return tasks.Run(ctx, append(members,
-		tasks.Task{Name: "caches", Run: work.Run},
+		tasks.Task{Name: "caches", Run: func(ctx context.Context) error {
+			select {
+			case <-joined:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			return work.Run(ctx)
+		}},
 		tasks.Task{Name: "pages", Run: func(ctx context.Context) error { return g.servePages(ctx, store, work, ready) }})...)
 }
 

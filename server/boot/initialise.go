@@ -7,7 +7,6 @@ import (
 
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/server/authentication"
-	"github.com/gatehouse-idp/gatehouse/server/authentication/passwords"
 	"github.com/gatehouse-idp/gatehouse/server/model"
 	"github.com/gatehouse-idp/gatehouse/server/storage"
 	"github.com/gatehouse-idp/gatehouse/server/storage/postgres"
@@ -63,7 +62,7 @@ func (g *identity) initialise(ctx context.Context, store storage.Store) (err err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
 	g.say("preparing the database")
-	accounts := authentication.NewAccounts(store, passwords.NewHasher(0), g.Clock, g.Log)
+	accounts := authentication.NewAccounts(store, g.hasher, g.Clock, g.Log)
 	options := realmfile.Options{Strategy: realmfile.IgnoreExisting, Hash: func(ctx context.Context, realm *model.Realm, password string) (model.Credential, error) {
 		return accounts.NewPassword(ctx, realm, password, false)
 	}}

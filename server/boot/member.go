@@ -20,15 +20,21 @@ const certificateAgain = 5 * time.Second
 
 // joinCluster makes this server a member of its site's cluster, where the
 // profile has one: what keeps it a member comes back as tasks.
-func (g *identity) joinCluster(ctx context.Context) (caches.Mesh, []tasks.Task, error) {
+//
+// joined is closed when the first look for other members is over: only then
+// may caches take part.
+func (g *identity) joinCluster(ctx context.Context) (mesh caches.Mesh, joined <-chan struct{}, members []tasks.Task, err error) {
 	listener, clustered := g.listeners[clusterBinding]
 	if !clustered || g.certify == nil {
-		return caches.Alone{Member: cluster.Member{Name: g.nodeName, Host: g.cfg.Host, Server: g.cfg.Name, Site: g.cfg.Site, Born: g.Clock.Now().UnixNano()}}, nil, nil
+		alone := make(chan struct{})
+		close(alone)
+		self := cluster.Member{Name: g.nodeName, Host: g.cfg.Host, Server: g.cfg.Name, Site: g.cfg.Site, Born: g.Clock.Now().UnixNano()}
+		return caches.Alone{Member: self}, alone, nil, nil
 	}
 	g.say("getting a certificate of the domain")
 	m := membership{identity: g}
 	if err := m.load(ctx); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	g.say("joining the cluster")
 	node, err := cluster.New(cluster.Config{
@@ -36,9 +42,9 @@ func (g *identity) joinCluster(ctx context.Context) (caches.Mesh, []tasks.Task, 
 		Listener: listener, Advertise: g.advertised(listener), Identity: m.id, Discovery: g.discovery, Clock: g.Clock, Log: g.Log,
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	return node, []tasks.Task{
+	return node, node.Joined(), []tasks.Task{
 		{Name: "certificate", Run: m.renew},
 		{Name: "cluster", Run: node.Run},
 	}, nil

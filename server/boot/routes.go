@@ -8,7 +8,6 @@ import (
 	"github.com/gatehouse-idp/gatehouse/internal/httpio"
 	"github.com/gatehouse-idp/gatehouse/internal/tasks"
 	"github.com/gatehouse-idp/gatehouse/server/authentication"
-	"github.com/gatehouse-idp/gatehouse/server/authentication/passwords"
 	"github.com/gatehouse-idp/gatehouse/server/caches"
 	"github.com/gatehouse-idp/gatehouse/server/endpoints/account"
 	"github.com/gatehouse-idp/gatehouse/server/endpoints/loginactions"
@@ -75,7 +74,7 @@ func (g *identity) mount(store storage.Store, pages *themes.Set) http.Handler {
 		happened = events.Log{Log: g.Log.With().Str("log", "events").Logger()}
 
 		protocols = map[string]authentication.Protocol{} // filled in below: each needs the processor
-		processor = authentication.New(authentication.Config{Store: store, Logins: session, Hasher: passwords.NewHasher(0), Themes: pages, Protocols: protocols, Clock: g.Clock, Log: g.Log})
+		processor = authentication.New(authentication.Config{Store: store, Logins: session, Hasher: g.hasher, Themes: pages, Protocols: protocols, Clock: g.Clock, Log: g.Log})
 
 		authorization = authorize.New(authorize.Config{Front: front, Sessions: session, Issuer: issuer, Login: processor, Pages: pages, Events: happened, Clock: g.Clock, Log: g.Log})
 		accounts      = account.New(account.Config{Store: store, Book: book, Sessions: session, Starter: processor, Accounts: processor.Accounts(), Themes: pages, Ended: func(ctx context.Context, site addresses.Site, realm *model.Realm, u *model.UserSession) {

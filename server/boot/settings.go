@@ -19,7 +19,6 @@ import (
 // changed.
 type settings struct {
 	site     string
-	node     string // host and name
 	revision uint64
 
 	book       addresses.Book

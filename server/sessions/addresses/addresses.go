@@ -25,7 +25,7 @@ const (
 // Book turns requests into addresses. The zero Book serves at /auth by the
 // host of the request.
 type Book struct {
-	Hostname    string // a fixed origin such as https://sso.example.com; "": the request's
+	Hostname    string // a fixed address such as https://sso.example.com, whose path, if any, stands for ContextPath; "": the request's
 	ContextPath string // "/auth" by default; "/" serves at the root
 	Proxy       Proxy
 }
@@ -49,9 +49,13 @@ func (b Book) Of(r *http.Request) Site {
 	seen := b.seen(r)
 	s := Site{origin: seen.origin(), path: b.Path(), Secure: seen.scheme == "https", Remote: seen.remote}
 	if b.Hostname != "" {
-		s.origin = strings.TrimRight(b.Hostname, "/")
-		if !strings.Contains(s.origin, "://") {
-			s.origin = seen.scheme + "://" + s.origin
+		fixed := strings.TrimRight(b.Hostname, "/")
+		if !strings.Contains(fixed, "://") {
+			fixed = seen.scheme + "://" + fixed
+		}
+		s.origin = fixed
+		if u, err := url.Parse(fixed); err == nil && u.Path != "" {
+			s = s.WithFrontend(fixed) // the proxy in front serves another path
 		}
 	}
 	return s

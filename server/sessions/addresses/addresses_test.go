@@ -28,6 +28,7 @@ func TestTheIssuerIsTheAddressTheBrowserUses(t *testing.T) {
 		{"by the request", addresses.Book{}, request("localhost:8080"), "http://localhost:8080/auth/realms/demo"},
 		{"default port left out", addresses.Book{}, request("sso.example:80"), "http://sso.example/auth/realms/demo"},
 		{"fixed hostname wins", addresses.Book{Hostname: "https://sso.example"}, request("10.0.0.1:8080"), "https://sso.example/auth/realms/demo"},
+		{"the path of a fixed hostname stands for the context path", addresses.Book{Hostname: "https://sso.example/identity"}, request("10.0.0.1:8080"), "https://sso.example/identity/realms/demo"},
 		{"at the root", addresses.Book{ContextPath: "/"}, request("a"), "http://a/realms/demo"},
 		{"forwarding headers are not believed unasked", addresses.Book{},
 			request("a", "X-Forwarded-Host", "evil", "X-Forwarded-Proto", "https"), "http://a/auth/realms/demo"},
