@@ -62,7 +62,7 @@ type filling struct {
 // AddDefaults adds what Keycloak would add when it imports the realm: built-in
 // clients, roles, client scopes, flows, required actions and key sources that
 // the file does not have, and what later versions of Keycloak added to old
-// realms (docs/decisions/realm-files.md). Nothing that is there is changed,
+// realms (docs/decisions/0020-realm-files.md). Nothing that is there is changed,
 // but lists and settings that were absent are set. What it adds is Added.
 func (c *Contents) AddDefaults(generate Generate) error {
 	d, err := readDefaults(c.Realm.Name)

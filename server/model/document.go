@@ -1,7 +1,6 @@
 package model
 
 import (
-	"bytes"
 	"encoding/json"
 	"reflect"
 )
@@ -132,13 +131,4 @@ func deepCopy(to, from reflect.Value) {
 	default:
 		to.Set(from)
 	}
-}
-
-// equalJSON reports whether two members are the same bytes but for white space.
-func equalJSON(a, b json.RawMessage) bool {
-	if bytes.Equal(a, b) {
-		return true
-	}
-	var x, y bytes.Buffer
-	return json.Compact(&x, a) == nil && json.Compact(&y, b) == nil && bytes.Equal(x.Bytes(), y.Bytes())
 }

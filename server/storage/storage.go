@@ -26,7 +26,8 @@ type Store interface {
 
 	// Update runs fn in one transaction: all of it is committed and durable when
 	// Update returns nil, or none of it. fn may run again when the database asks
-	// for a retry, so it must not have effects of its own.
+	// for a retry, so it must not have effects of its own, and it must reach the
+	// store through its Tx only: a call of the Store itself may wait for it for ever.
 	Update(ctx context.Context, fn func(Tx) error) error
 
 	// Sessions are the short-lived things. Each of its calls that writes is
@@ -35,7 +36,8 @@ type Store interface {
 
 	// ChangeSessions runs fn as one such write: all of it is committed, or none.
 	// fn runs alone in a transaction that other requests wait for (and may run
-	// again): no I/O and no long work in it.
+	// again): no I/O, no long work and no call of the Store in it. The same holds
+	// for the functions given to Change.
 	ChangeSessions(ctx context.Context, fn func(Sessions) error) error
 
 	// Lock takes the lock called name, which holds across all servers of the

@@ -209,6 +209,25 @@ func (w *write) runAmongOthers(ctx context.Context, c conn) (result, spoilt erro
 	return result, err
 }
 
+// steady runs every query under the commit's context: a caller that goes away
+// in the middle of its function must not break the connection for the others.
+type steady struct {
+	runner
+	ctx context.Context
+}
+
+func (r steady) ExecContext(_ context.Context, query string, args ...any) (sql.Result, error) {
+	return r.runner.ExecContext(r.ctx, query, args...)
+}
+
+func (r steady) QueryContext(_ context.Context, query string, args ...any) (*sql.Rows, error) {
+	return r.runner.QueryContext(r.ctx, query, args...)
+}
+
+func (r steady) QueryRowContext(_ context.Context, query string, args ...any) *sql.Row {
+	return r.runner.QueryRowContext(r.ctx, query, args...)
+}
+
 // run calls fn; a caller's panic must not end the log that all callers share.
 func (w *write) run(ctx context.Context, c conn) (err error) {
 	defer func() {
@@ -216,7 +235,7 @@ func (w *write) run(ctx context.Context, c conn) (err error) {
 			err = problem.Internal.Errorf("cannot write %s: %v", w.key, fmt.Sprint(p))
 		}
 	}()
-	return w.fn(ctx, c)
+	return w.fn(ctx, conn{steady{c.runner, ctx}, c.s})
 }
 
 // pace lets rate events through a second, and burst at once after idling.

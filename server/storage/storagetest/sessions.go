@@ -297,6 +297,17 @@ func testChangeSessions(t *testing.T, d database) {
 				t.Errorf("unit %d gives %v", i, err)
 			}
 		})
+		wg.Go(func() { // its caller goes away in the middle
+			ctx, cancel := context.WithCancel(ctx)
+			defer cancel()
+			err := s.ChangeSessions(ctx, func(tx storage.Sessions) error {
+				cancel()
+				return tx.SingleUse.Put(ctx, "r", fmt.Sprint("gone", i), nil, 1<<40)
+			})
+			if _, there := s.Sessions().SingleUse.Peek(context.Background(), "r", fmt.Sprint("gone", i)); err != nil || there != nil {
+				t.Errorf("a caller that went away: %v, %v", err, there)
+			}
+		})
 		wg.Go(func() {
 			if err := s.ChangeSessions(ctx, func(storage.Sessions) error { panic("a caller's fault") }); !problem.Is(err, problem.Internal) {
 				t.Errorf("a panic gives %v", err)
