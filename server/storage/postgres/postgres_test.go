@@ -2,8 +2,13 @@ package postgres_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
+	"github.com/gatehouse-idp/gatehouse/internal/clock"
+	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/server/storage"
 	"github.com/gatehouse-idp/gatehouse/server/storage/postgres"
 	"github.com/gatehouse-idp/gatehouse/server/storage/postgres/postgrestest"
@@ -25,3 +30,34 @@ func BenchmarkLoginsPaced(b *testing.B)   { storagetest.BenchmarkLogins(b, newDa
 func BenchmarkLoginsUnpaced(b *testing.B) { storagetest.BenchmarkLogins(b, newDatabase, open, -1) }
 
 func newDatabase(t testing.TB) string { return postgrestest.DSN(t) }
+
+func TestConnectionsThatDieAreReplaced(t *testing.T) {
+	ctx, address := context.Background(), newDatabase(t)
+	s, err := open(ctx, address, storage.Options{Clock: clock.Real(), CommitRate: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	admin, err := pgx.Connect(ctx, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = admin.Close(ctx) }()
+	for i := range 5 {
+		if err := s.Sessions().SingleUse.Put(ctx, "r", fmt.Sprint("before", i), nil, 1<<40); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := admin.Exec(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"); err != nil {
+			t.Fatal(err)
+		}
+		for try := 0; ; try++ { // one refusal, which says so, for each connection there was
+			_, err := s.Sessions().SingleUse.Take(ctx, "r", fmt.Sprint("before", i))
+			if err == nil {
+				break
+			}
+			if !problem.Is(err, problem.Unavailable) || try > 20 {
+				t.Fatalf("round %d, try %d: %v", i, try, err)
+			}
+		}
+	}
+}
