@@ -205,28 +205,3 @@ func TestAFalseTokenDoesNotMakeAController(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
-
-func TestAMajorityLostIsSaidAndASurvivorRecovers(t *testing.T) {
-	all := cluster(t)
-	all["c1"].furnish()
-	survivor := all["c3"]
-	until(t, "the survivor has all", func() bool {
-		r, err := survivor.try("read-children-names", "", "child-type", "server-group", "{allow-stale", true)
-		return err == nil && fmt.Sprint(r.Result) == "[web]"
-	})
-	all["c1"].stop()
-	all["c2"].stop()
-	until(t, "the loss is said", func() bool {
-		_, err := survivor.try("add", "/profile=late")
-		return err != nil && strings.Contains(err.Error(), "majority")
-	})
-	survivor.stop()
-	if name, err := controller.Recover(survivor.cfg.Dir, survivor.cfg.Log); err != nil || name != "c3" {
-		t.Fatalf("recovering %q: %v", name, err)
-	}
-	alone := survivor.again()
-	alone.do("add", "/profile=late")
-	if got := fmt.Sprint(alone.do("read-children-names", "", "child-type", "server-group").Result); got != "[web]" {
-		t.Errorf("server groups after recovery: %s", got)
-	}
-}

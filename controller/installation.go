@@ -29,6 +29,9 @@ type installation struct {
 	// AuthorityKey (PEM) is here only from the first boot of a domain until the
 	// authority is replicated.
 	AuthorityKey []byte `json:"authority-key,omitempty"`
+	// Recovered is set by Recover until the controllers that were lost are out of
+	// the domain's records.
+	Recovered bool `json:"recovered,omitempty"`
 	// Controllers are the native addresses that were known last: where to ask
 	// when this controller comes back at another address, and the leader cannot
 	// reach it to tell it anything.

@@ -43,6 +43,11 @@ func (p *parts) establish(ctx context.Context) error {
 	if err := p.announce(ctx); err != nil {
 		return err
 	}
+	if p.in.Recovered {
+		if err := p.forsake(ctx); err != nil {
+			return err
+		}
+	}
 	if p.in.AuthorityKey != nil {
 		p.installing.Lock()
 		defer p.installing.Unlock()
@@ -52,8 +57,12 @@ func (p *parts) establish(ctx context.Context) error {
 	return nil
 }
 
-// announce keeps where this controller is in the domain's records.
+// announce keeps where this controller is, as a member and in the domain's
+// records.
 func (p *parts) announce(ctx context.Context) error {
+	if err := p.replica.Add(p.in.Name, p.place.Replication); err != nil {
+		return err
+	}
 	value, err := json.Marshal(p.place)
 	if err != nil {
 		return err

@@ -33,14 +33,21 @@ type controllerFlags struct {
 	Syslog    string   `help:"Send the audit log to syslog too: local, udp://host:port or tcp://host:port." placeholder:"WHERE"`
 }
 
+// controllerCommand has the flags itself, so that `gatehouse controller --help`
+// shows them; its subcommands take it as an argument.
 type controllerCommand struct {
 	controllerFlags
 	logFlags
 	Dir string `default:"data/controller" help:"Folder that keeps everything of this controller." type:"path"`
+
+	Serve   controllerServe   `cmd:"" name:"run" default:"1" help:"Run a domain controller (the default)."`
+	Recover controllerRecover `cmd:"" help:"The way back when a majority of the controllers is lost for good."`
 }
 
+type controllerServe struct{}
+
 // Run runs a controller until ctx ends.
-func (c controllerCommand) Run(ctx context.Context, env Env) error {
+func (controllerServe) Run(ctx context.Context, env Env, c *controllerCommand) error {
 	log, err := c.logger(env)
 	if err != nil {
 		return err

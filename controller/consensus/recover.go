@@ -1,9 +1,11 @@
 package consensus
 
 import (
+	"errors"
 	"os"
 
 	"github.com/hashicorp/raft"
+	"github.com/rs/zerolog"
 
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 )
@@ -46,4 +48,44 @@ func Recover(cfg Config, members []Member) error {
 		return problem.Internal.Errorf("cannot recover from %s: %w", cfg.Dir, err)
 	}
 	return nil
+}
+
+// Tail is how far a log reaches.
+type Tail struct {
+	Index uint64
+	Term  uint64
+}
+
+// Inspect says how far the log of a node that is not running reaches. It reads
+// no content and changes nothing.
+func Inspect(dir string) (t Tail, err error) {
+	if _, err := os.Stat(dir); err != nil {
+		return t, problem.NotFound.Errorf("cannot inspect the log in %s: %w", dir, err)
+	}
+	store, err := openStore(dir)
+	if err != nil {
+		return t, err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	// What was compacted away is in a snapshot.
+	snapshots, err := raft.NewFileSnapshotStoreWithLogger(dir, snapshotsKept, bridge(zerolog.Nop()))
+	if err != nil {
+		return t, problem.Internal.Errorf("cannot inspect the snapshots in %s: %w", dir, err)
+	}
+	list, err := snapshots.List()
+	if err != nil {
+		return t, problem.Internal.Errorf("cannot inspect the snapshots in %s: %w", dir, err)
+	}
+	if len(list) > 0 { // the newest is the first
+		t = Tail{list[0].Index, list[0].Term}
+	}
+	last, err := store.LastIndex()
+	if err != nil || last <= t.Index {
+		return t, err
+	}
+	var entry raft.Log
+	if err := store.GetLog(last, &entry); err != nil {
+		return t, problem.Internal.Errorf("cannot inspect the log in %s: %w", dir, err)
+	}
+	return Tail{entry.Index, entry.Term}, nil
 }
