@@ -77,7 +77,7 @@ func (c agentFlags) build(dir string, env Env, log zerolog.Logger) (*hostagent.A
 		// running agent starts.
 		Command: []string{"/proc/self/exe", "server"},
 		Env:     os.Environ(), Properties: properties, KeepServers: c.KeepServers, StopTimeout: c.StopTimeout,
-		Version: version, Clock: env.Clock, Rand: rand.Float64, Log: log.With().Str("host", file.Name).Logger(),
+		Version: version, Clock: env.Clock, Rand: rand.Float64, Log: log,
 	})
 }
 

@@ -14,12 +14,6 @@ import (
 	"github.com/gatehouse-idp/gatehouse/server/storage/sqlite"
 )
 
-// masterRealm administers all realms; its role adminRole may everything.
-const (
-	masterRealm = "master"
-	adminRole   = "admin"
-)
-
 // bootLock serializes start-up: of any number of servers that boot at once one
 // prepares the database, and the others find it prepared.
 const bootLock = "boot"
@@ -66,10 +60,7 @@ func (g *identity) initialise(ctx context.Context, store storage.Store) (err err
 	options := realmfile.Options{Strategy: realmfile.IgnoreExisting, Hash: func(ctx context.Context, realm *model.Realm, password string) (model.Credential, error) {
 		return accounts.NewPassword(ctx, realm, password, false)
 	}}
-	if _, err := realmfile.Import(ctx, store, []byte(`{"realm":"`+masterRealm+`","enabled":true}`), options); err != nil {
-		return problem.Internal.Errorf("cannot create the master realm: %w", err)
-	}
-	if err := g.firstAdministrator(ctx, store, accounts, s.admin); err != nil {
+	if err := g.master(ctx, store, s.admin, options.Hash); err != nil {
 		return err
 	}
 	return g.importFiles(ctx, store, s, options)
@@ -81,63 +72,34 @@ func (g *identity) initialised(ctx context.Context, store storage.Store, s *sett
 	if len(s.imports) > 0 {
 		return false, nil
 	}
-	err = store.View(ctx, func(tx storage.Tx) error {
-		master, err := tx.Realms.ByName(ctx, "", "", masterRealm)
-		if err != nil {
-			return err
-		}
-		if s.admin.user == "" {
-			done = true
-			return nil
-		}
-		n, err := tx.UserSearch.Count(ctx, master.ID, storage.UserQuery{RealmRole: adminRole})
-		done = n > 0
-		return err
-	})
+	done, err = realmfile.HasAdmin(ctx, store)
 	if problem.Is(err, problem.NotFound) {
-		return false, nil
+		return false, nil // not even a master realm
 	}
-	return done, err
+	return done || s.admin.user == "", err
 }
 
-// firstAdministrator makes the configured administrator where there is none
-// yet. One that exists is left alone, whatever its password: the configuration
-// is for the first boot.
-func (g *identity) firstAdministrator(ctx context.Context, store storage.Store, accounts *authentication.Accounts, first administrator) error {
-	if first.user == "" || first.password == "" {
-		return nil
+// master makes the master realm and the configured administrator, each where
+// there is none yet. One that exists is left alone, whatever its password: the
+// configuration is for the first boot.
+func (g *identity) master(ctx context.Context, store storage.Store, first administrator, hash realmfile.HashPassword) error {
+	admin := realmfile.Admin{}
+	if first.user != "" && first.password != "" {
+		admin = realmfile.Admin{Username: first.user, Password: first.password}
 	}
-	var master *model.Realm
-	var admins int
-	err := store.View(ctx, func(tx storage.Tx) (err error) {
-		if master, err = tx.Realms.ByName(ctx, "", "", masterRealm); err != nil {
-			return err
+	created, err := realmfile.CreateMaster(ctx, store, admin, hash)
+	if err != nil {
+		return problem.Internal.Errorf("cannot create the master realm: %w", err)
+	}
+	if !created && admin.Username != "" {
+		if err = realmfile.CreateAdmin(ctx, store, admin, hash); problem.Is(err, problem.Conflict) {
+			return nil
 		}
-		admins, err = tx.UserSearch.Count(ctx, master.ID, storage.UserQuery{RealmRole: adminRole})
-		return err
-	})
-	if err != nil || admins > 0 {
-		return err
 	}
-	credential, err := accounts.NewPassword(ctx, master, first.password, false)
-	if err != nil {
-		return err
+	if err == nil && admin.Username != "" {
+		g.Log.Info().Str("user", admin.Username).Msg("created the first administrator")
 	}
-	roles := []string{adminRole}
-	if master.DefaultRole != nil {
-		roles = append(roles, master.DefaultRole.Name)
-	}
-	err = store.Update(ctx, func(tx storage.Tx) error {
-		return tx.Users.Create(ctx, master.ID, &model.User{
-			Username: first.user, Enabled: true, CreatedTimestamp: g.Clock.Now().UnixMilli(),
-			Credentials: []model.Credential{credential}, RealmRoles: roles,
-		})
-	})
-	if err != nil {
-		return problem.Internal.Errorf("cannot create the first administrator %q: %w", first.user, err)
-	}
-	g.Log.Info().Str("user", first.user).Msg("created the first administrator")
-	return nil
+	return err
 }
 
 var strategies = map[string]realmfile.Strategy{

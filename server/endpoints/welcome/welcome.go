@@ -22,6 +22,7 @@ import (
 	"github.com/gatehouse-idp/gatehouse/server/model"
 	"github.com/gatehouse-idp/gatehouse/server/sessions/addresses"
 	"github.com/gatehouse-idp/gatehouse/server/storage"
+	"github.com/gatehouse-idp/gatehouse/server/storage/realmfile"
 	"github.com/gatehouse-idp/gatehouse/server/themes"
 )
 
@@ -66,7 +67,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.Themes.Render(w, r, themes.Page{Name: "error", Status: http.StatusNotFound, Root: site.Path(), Notice: &themes.Notice{Kind: themes.Error, Key: "pageNotFound"}})
 		return
 	}
-	realm, needed, err := e.needsAdmin(r.Context())
+	needed, err := e.needsAdmin(r.Context())
 	if err != nil {
 		e.Log.Error().Err(err).Msg("cannot tell whether there is an administrator")
 		e.page(w, r, site, http.StatusInternalServerError, Page{}, &themes.Notice{Kind: themes.Error, Key: "internalError"})
@@ -77,7 +78,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case http.MethodGet, http.MethodHead:
 		e.page(w, r, site, http.StatusOK, page, nil)
 	case http.MethodPost:
-		e.create(w, r, site, realm, page)
+		e.create(w, r, site, page)
 	default:
 		w.Header().Set("Allow", "GET, HEAD, POST")
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
@@ -85,16 +86,17 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // needsAdmin reports whether nobody administers the server yet.
-func (e *endpoint) needsAdmin(ctx context.Context) (realm *model.Realm, needed bool, err error) {
+func (e *endpoint) needsAdmin(ctx context.Context) (needed bool, err error) {
 	err = e.Store.View(ctx, func(tx storage.Tx) error {
-		if realm, err = tx.Realms.ByName(ctx, "", "", master); err != nil {
+		realm, err := tx.Realms.ByName(ctx, "", "", master)
+		if err != nil {
 			return err
 		}
 		n, err := tx.UserSearch.Count(ctx, realm.ID, storage.UserQuery{RealmRole: admin, ServiceAccounts: true})
 		needed = n == 0
 		return err
 	})
-	return realm, needed, err
+	return needed, err
 }
 
 // forwarding are headers that a proxy adds: a request with one of them was made
@@ -130,7 +132,7 @@ func (e *endpoint) page(w http.ResponseWriter, r *http.Request, site addresses.S
 	e.Themes.Render(w, r, themes.Page{Kind: themes.Welcome, Name: "welcome", Status: status, Root: site.Path(), Notice: notice, Data: page})
 }
 
-func (e *endpoint) create(w http.ResponseWriter, r *http.Request, site addresses.Site, realm *model.Realm, page Page) {
+func (e *endpoint) create(w http.ResponseWriter, r *http.Request, site addresses.Site, page Page) {
 	form, err := httpio.Form(r)
 	if err == nil && (!page.Create || !paired(r, form)) {
 		err = problem.Forbidden.Errorf("cannot create the administrator: only a browser on this machine may, while there is none")
@@ -152,7 +154,7 @@ func (e *endpoint) create(w http.ResponseWriter, r *http.Request, site addresses
 		e.page(w, r, site, http.StatusBadRequest, page, &themes.Notice{Kind: themes.Error, Key: key})
 		return
 	}
-	if err := e.add(r.Context(), realm, strings.TrimSpace(form.Get("username")), form.Get("password")); err != nil {
+	if err := e.add(r.Context(), strings.TrimSpace(form.Get("username")), form.Get("password")); err != nil {
 		e.Log.Error().Err(err).Msg("cannot create the administrator")
 		e.page(w, r, site, problem.KindOf(err).HTTP(), page, &themes.Notice{Kind: themes.Error, Key: "internalError"})
 		return
@@ -169,28 +171,19 @@ func paired(r *http.Request, form url.Values) bool {
 }
 
 // add makes the administrator, unless another browser or server was faster.
-func (e *endpoint) add(ctx context.Context, realm *model.Realm, username, password string) error {
-	credential, err := e.Accounts.NewPassword(ctx, realm, password, false)
-	if err != nil {
-		return err
-	}
+func (e *endpoint) add(ctx context.Context, username, password string) error {
 	unlock, err := e.Store.Lock(ctx, "first-administrator", lockWait)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = unlock() }() // a lock that cannot be freed ends with the process
-	if _, needed, err := e.needsAdmin(ctx); err != nil || !needed {
+	if needed, err := e.needsAdmin(ctx); err != nil || !needed {
 		if err == nil {
 			err = problem.Conflict.Errorf("cannot create the administrator: there is one by now")
 		}
 		return err
 	}
-	roles := []string{admin}
-	if realm.DefaultRole != nil {
-		roles = append([]string{realm.DefaultRole.Name}, roles...)
-	}
-	return e.Store.Update(ctx, func(tx storage.Tx) error {
-		return tx.Users.Create(ctx, realm.ID, &model.User{Username: username, Enabled: true, CreatedTimestamp: e.Clock.Now().UnixMilli(),
-			Credentials: []model.Credential{credential}, RealmRoles: roles})
+	return realmfile.CreateAdmin(ctx, e.Store, realmfile.Admin{Username: username, Password: password}, func(ctx context.Context, realm *model.Realm, password string) (model.Credential, error) {
+		return e.Accounts.NewPassword(ctx, realm, password, false)
 	})
 }
