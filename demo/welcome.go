@@ -16,14 +16,14 @@ The domain is up. Ctrl-C stops it; the next demo goes on with the same data.
   load balancer    %[1]s
   server-one       http://localhost:%[5]d
   server-two       http://localhost:%[6]d
-  management       http://localhost:%[7]d/management  (the command line needs no password on this machine)
+  management       https://localhost:%[7]d/management (the command line needs no password on this machine)
 
 Change something in one place, and see it on the login page of both servers:
 
   go run ./cmd/gatehouse cli --controller=%[8]s \
     --command='/profile=auth-server-clustered/subsystem=identity:write-attribute(name=display-name,value="Hello")'
 
-Kill a server, and reload the page:   pkill -9 -f 'server-one'
+Kill a server, and reload the page:   pkill -9 -f 'server server-one'
 Files, data and logs are in %[9]s
 `, public, realmPath, user, password, p.Balancer+p.OneShift, p.Balancer+p.TwoShift, p.HTTP, d.socket(), d.cfg.Dir)
 }
