@@ -7,7 +7,7 @@ func identity() *Description {
 		Text: "The identity server. WildFly's name is keycloak-server.",
 		Attributes: []Attribute{
 			{Name: "web-context", Type: String, Default: "auth", Effect: Reload, Text: "The first part of every path, without slashes; / for none."},
-			{Name: "display-name", Type: String, Effect: Live, Text: "The name on the login pages, where the realm has none."},
+			{Name: "display-name", Type: String, Effect: Live, Text: "Shown on the login pages instead of each realm's own name."},
 			{Name: "master-realm-name", Type: String, Default: "master", Effect: Restart, Text: "The realm whose administrators manage all realms."},
 			{Name: "scheduled-task-interval", Type: Long, Default: int64(900), Range: &Range{1, 1 << 31}, Unit: "seconds", Effect: Live,
 				Text: "How often what has expired is cleared away."},

@@ -34,8 +34,8 @@ func webServer() *Description {
 				Text: "A listener for HTTPS. It opens when it has a security realm, or certificate files.", Effect: Reload,
 				Attributes: append(listener(),
 					Attribute{Name: "security-realm", Type: String, Reference: "security-realm", Effect: Reload, Text: "The realm with the certificate and its key."},
-					Attribute{Name: "certificate-file", Type: String, Effect: Live, Text: "PEM: the certificate and its chain, instead of a realm."},
-					Attribute{Name: "certificate-key-file", Type: String, Effect: Live, Text: "PEM: the key."},
+					Attribute{Name: "certificate-file", Type: String, Effect: Reload, Text: "PEM: the certificate and its chain, instead of a realm."},
+					Attribute{Name: "certificate-key-file", Type: String, Effect: Reload, Text: "PEM: the key."},
 					Attribute{Name: "verify-client", Type: String, Default: "NOT_REQUESTED", Allowed: []string{"NOT_REQUESTED", "REQUESTED", "REQUIRED"}, Effect: Reload, Text: "Whether clients show certificates."},
 					Attribute{Name: "enabled-protocols", Type: List, Effect: Reload, Text: "The protocols to speak: TLSv1.2, TLSv1.3."})}},
 			{Type: "ajp-listener", Name: Wildcard, Description: &Description{

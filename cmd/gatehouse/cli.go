@@ -28,10 +28,10 @@ type remote struct {
 	PasswordFile string   `help:"File with the user's password; asked on a terminal otherwise." placeholder:"FILE" type:"path"`
 }
 
-// sockets are where a controller of this machine listens when its folder is
-// the default one of a controller, a domain or the demo.
+// sockets are where a controller or a standalone server of this machine listens
+// when its folder is the default one.
 func sockets() []string {
-	return []string{"data/controller/management.sock", "data/demo/controller/management.sock"}
+	return []string{"data/controller/management.sock", "data/demo/controller/management.sock", "data/standalone/management.sock"}
 }
 
 // addresses gives the controllers to try: given on the line, by flag, or what

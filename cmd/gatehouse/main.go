@@ -36,6 +36,7 @@ type commands struct {
 	Agent      agentCommand      `cmd:"" help:"Run the host agent of this machine."`
 	Domain     domainCommand     `cmd:"" help:"Run a controller and this machine's agent in one process."`
 	StartDev   startDevCommand   `cmd:"" help:"Run one standalone identity server for development."`
+	Start      startCommand      `cmd:"" help:"Run one standalone identity server for production."`
 	Server     serverCommand     `cmd:"" hidden:"" help:"Run a server of an agent (started by the agent)."`
 	Cli        cliCommand        `cmd:"" help:"Run the management command line."`
 	AddUser    addUserCommand    `cmd:"" help:"Add a management user, or a host with its join token."`

@@ -21,22 +21,36 @@ import (
 	"github.com/gatehouse-idp/gatehouse/profiles"
 )
 
-// Config says which file and who is told.
+// Config says which file.
 type Config struct {
-	// File is read at the start and replaced with each change; without one the
-	// defaults are taken, and it appears with the first change.
-	File string
-	// Changed is called with each change after it is on disk, one at a time; nil
-	// tells nobody.
-	Changed func(profiles.Tree, profiles.ChangeSet)
-	Clock   clock.Clock
+	// File is read at the start and replaced with each change. Where there is
+	// none, one with the defaults is written.
+	File  string
+	Clock clock.Clock
+}
+
+// Server is what runs from the file.
+type Server interface {
+	// Check refuses a tree that the server could not read.
+	Check(profiles.Tree) error
+	// Configure takes over what changes live; State tells what the rest needs.
+	Configure(context.Context, profiles.Tree) error
+	// Reload starts the services anew and returns when they are ready.
+	Reload(context.Context) error
+	// Shutdown stops the process; it does not wait.
+	Shutdown()
+	// State is running, reload-required, restart-required, starting or stopping.
+	State() string
 }
 
 // Model is an api.Model over a file. It is safe for concurrent use.
 type Model struct {
 	config Config
 
+	changing sync.Mutex // held during a change: the server hears of them in order
+
 	mu        sync.Mutex
+	server    Server
 	trees     []profiles.Tree // by revision; the first is what the process began with
 	revisions []revision
 }
@@ -53,7 +67,8 @@ type revision struct {
 func Open(c Config) (*Model, error) {
 	data, err := os.ReadFile(c.File)
 	if errors.Is(err, fs.ErrNotExist) {
-		data, err = profiles.DefaultTOML(profiles.Standalone), nil
+		data = profiles.DefaultTOML(profiles.Standalone)
+		err = write(c.File, data)
 	}
 	if err != nil {
 		return nil, problem.Invalid.Errorf("cannot read the configuration: %w", err)
@@ -66,6 +81,14 @@ func Open(c Config) (*Model, error) {
 		return nil, problem.Invalid.Errorf("cannot use %s for a standalone server: it configures a %s", c.File, tree.Mode())
 	}
 	return &Model{config: c, trees: []profiles.Tree{tree}}, nil
+}
+
+// Drive tells a server of every change from now on. Without one nothing runs,
+// and only the file changes.
+func (m *Model) Drive(s Server) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.server = s
 }
 
 // Tree implements api.Model.
@@ -81,30 +104,82 @@ func (m *Model) Follow(ctx context.Context, caller access.Caller, op profiles.Op
 }
 
 // Execute implements api.Model.
-func (m *Model) Execute(_ context.Context, caller access.Caller, op profiles.Operation) (api.Response, error) {
+func (m *Model) Execute(ctx context.Context, caller access.Caller, op profiles.Operation) (api.Response, error) {
+	response, err := m.carryOut(ctx, caller, op)
+	if s := m.driven(); s != nil {
+		if state := s.State(); state != "running" {
+			if response.Headers == nil {
+				response.Headers = map[string]any{}
+			}
+			response.Headers["process-state"] = state
+		}
+	}
+	return response, err
+}
+
+func (m *Model) carryOut(ctx context.Context, caller access.Caller, op profiles.Operation) (api.Response, error) {
+	response := api.Response{Revision: m.revision()}
+	if len(op.Address) == 0 {
+		switch op.Name {
+		case "reload", "shutdown":
+			return response, m.command(ctx, op)
+		case "history":
+			response.Result = m.history()
+			return response, nil
+		case "read-config-as-toml":
+			tree, err := m.at(op, "revision", response.Revision)
+			response.Result = string(profiles.EncodeTOML(tree))
+			return response, err
+		case "diff":
+			return m.diff(op, response)
+		}
+	}
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	response.Revision = m.revision()
+	return m.change(ctx, caller, op, response)
+}
+
+func (m *Model) driven() Server {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := uint64(len(m.trees) - 1)
-	response := api.Response{Revision: now}
+	return m.server
+}
+
+func (m *Model) revision() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return uint64(len(m.trees) - 1)
+}
+
+// history is the newest first.
+func (m *Model) history() []revision {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	list := slices.Clone(m.revisions)
+	slices.Reverse(list)
+	return list
+}
+
+// command is one to the server itself.
+func (m *Model) command(ctx context.Context, op profiles.Operation) error {
+	s := m.driven()
 	switch {
-	case len(op.Address) > 0:
-	case op.Name == "history":
-		list := slices.Clone(m.revisions)
-		slices.Reverse(list)
-		response.Result = list
-		return response, nil
-	case op.Name == "read-config-as-toml":
-		tree, err := m.at(op, "revision", now)
-		response.Result = string(profiles.EncodeTOML(tree))
-		return response, err
-	case op.Name == "diff":
-		return m.diff(op, response)
+	case s == nil:
+		return problem.Precondition.Errorf("cannot %s: no server runs from this file", op.Name)
+	case op.Name == "shutdown":
+		s.Shutdown()
+		return nil
 	}
-	return m.change(caller, op, response)
+	m.changing.Lock() // a change during a reload would be told to nobody
+	defer m.changing.Unlock()
+	return s.Reload(ctx)
 }
 
 // at gives the tree of the revision that a parameter names.
 func (m *Model) at(op profiles.Operation, name string, otherwise uint64) (profiles.Tree, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	number, given := op.Params[name].(int64)
 	if !given {
 		number = int64(otherwise)
@@ -141,14 +216,20 @@ func parse(text string) (profiles.Tree, error) {
 	return tree, nil
 }
 
-// change runs an operation of the tree and, when it changed it, writes the file.
-func (m *Model) change(caller access.Caller, op profiles.Operation, response api.Response) (api.Response, error) {
-	tree := m.trees[len(m.trees)-1]
+// change runs an operation of the tree and, when it changed it, writes the file
+// and tells the server.
+func (m *Model) change(ctx context.Context, caller access.Caller, op profiles.Operation, response api.Response) (api.Response, error) {
+	tree, server := m.Tree(), m.driven()
 	next, result, err := m.next(tree, op)
 	if err != nil {
 		return response, err
 	}
 	changes := profiles.Diff(tree, next)
+	if len(changes) > 0 && server != nil {
+		if err := server.Check(next); err != nil {
+			return response, err
+		}
+	}
 	if dry, _ := op.Headers["dry-run"].(bool); dry && len(changes) > 0 {
 		response.Result = map[string]any{"changes": changes, "effect": changes.Effect(), "servers": []any{}}
 		return response, nil
@@ -164,14 +245,23 @@ func (m *Model) change(caller access.Caller, op profiles.Operation, response api
 		return response, err
 	}
 	comment, _ := op.Headers["comment"].(string)
-	m.trees = append(m.trees, next)
 	response.Revision++
+	m.mu.Lock()
+	m.trees = append(m.trees, next)
 	m.revisions = append(m.revisions, revision{response.Revision, m.config.Clock.Now().UTC(), caller.Name, comment, changes})
-	if effect := changes.Effect(); effect > profiles.Live {
-		response.Headers = map[string]any{"operation-requires-" + effect.String(): true, "process-state": effect.String() + "-required"}
+	m.mu.Unlock()
+	effect := changes.Effect()
+	if server != nil {
+		// The file is changed, whether the caller still waits or not.
+		if err := server.Configure(context.WithoutCancel(ctx), next); err != nil {
+			return response, err
+		}
+		if effect > profiles.Live && server.State() == "running" {
+			effect = profiles.Live // nothing that this server uses: a flag goes before it
+		}
 	}
-	if m.config.Changed != nil {
-		m.config.Changed(next, changes)
+	if effect > profiles.Live {
+		response.Headers = map[string]any{"operation-requires-" + effect.String(): true, "process-state": effect.String() + "-required"}
 	}
 	return response, nil
 }

@@ -1,6 +1,9 @@
 package standalone_test
 
 import (
+	"bytes"
+	"context"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -16,12 +19,16 @@ var _ api.Model = (*standalone.Model)(nil)
 
 func TestChangesAreOnDiskToldAndUndoable(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "standalone.toml")
-	told := 0
-	config := standalone.Config{File: file, Clock: clock.Real(), Changed: func(profiles.Tree, profiles.ChangeSet) { told++ }}
+	config := standalone.Config{File: file, Clock: clock.Real()}
 	m, err := standalone.Open(config)
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := standalone.Open(config); err != nil {
+		t.Errorf("the file that the first start wrote: %v", err)
+	}
+	server := &fake{state: "running"}
+	m.Drive(server)
 	identity := profiles.Address{{Type: "subsystem", Name: "identity"}}
 	run := func(op profiles.Operation) (api.Response, error) {
 		return m.Execute(t.Context(), access.LocalSuperUser(), op)
@@ -29,11 +36,11 @@ func TestChangesAreOnDiskToldAndUndoable(t *testing.T) {
 	change := profiles.Operation{Name: "write-attribute", Address: identity, Params: map[string]any{"name": "web-context", "value": "sso"}}
 	dry := change
 	dry.Headers = map[string]any{"dry-run": true}
-	if r, err := run(dry); err != nil || r.Revision != 0 || told != 0 {
+	if r, err := run(dry); err != nil || r.Revision != 0 || server.told != 0 {
 		t.Fatalf("a dry run: %+v, %v", r, err)
 	}
-	if r, err := run(change); err != nil || r.Revision != 1 || told != 1 {
-		t.Fatalf("%+v, %v, told %d", r, err, told)
+	if r, err := run(change); err != nil || r.Revision != 1 || server.told != 1 {
+		t.Fatalf("%+v, %v, told %d", r, err, server.told)
 	}
 	again, err := standalone.Open(config)
 	if err != nil || again.Tree().Value(identity, "web-context") != "sso" {
@@ -41,8 +48,8 @@ func TestChangesAreOnDiskToldAndUndoable(t *testing.T) {
 	}
 	bad := change
 	bad.Params = map[string]any{"name": "web-contxt", "value": "x"}
-	if _, err := run(bad); err == nil || told != 1 {
-		t.Errorf("an invalid change: %v, told %d", err, told)
+	if _, err := run(bad); err == nil || server.told != 1 {
+		t.Errorf("an invalid change: %v, told %d", err, server.told)
 	}
 	stale := change
 	stale.Params = map[string]any{"name": "web-context", "value": "y"}
@@ -63,5 +70,64 @@ func TestChangesAreOnDiskToldAndUndoable(t *testing.T) {
 	}
 	if _, err := run(profiles.Operation{Name: "apply", Params: map[string]any{"toml": "mode = \"domain\"\n"}}); !problem.Is(err, problem.Invalid) {
 		t.Errorf("a domain's file: %v", err)
+	}
+}
+
+// fake is a server that counts.
+type fake struct {
+	told, reloads, stops int
+	state                string
+	unreadable           error
+}
+
+func (f *fake) Check(profiles.Tree) error { return f.unreadable }
+func (f *fake) Configure(context.Context, profiles.Tree) error {
+	f.told++
+	return nil
+}
+func (f *fake) Reload(context.Context) error {
+	f.reloads++
+	f.state = "running"
+	return nil
+}
+func (f *fake) Shutdown()     { f.stops++ }
+func (f *fake) State() string { return f.state }
+
+func TestTheServerRefusesBeforeTheFileChanges(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "standalone.toml")
+	m, err := standalone.Open(standalone.Config{File: file, Clock: clock.Real()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reload := profiles.Operation{Name: "reload"}
+	if _, err := m.Execute(t.Context(), access.LocalSuperUser(), reload); !problem.Is(err, problem.Precondition) {
+		t.Errorf("a reload without a server: %v", err)
+	}
+	before, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &fake{state: "running", unreadable: problem.Invalid.Errorf("no")}
+	m.Drive(server)
+	change := profiles.Operation{Name: "write-attribute", Address: profiles.Address{{Type: "subsystem", Name: "identity"}}, Params: map[string]any{"name": "web-context", "value": "sso"}}
+	if _, err := m.Execute(t.Context(), access.LocalSuperUser(), change); !problem.Is(err, problem.Invalid) {
+		t.Errorf("a change that the server cannot read: %v", err)
+	}
+	if after, err := os.ReadFile(file); err != nil || !bytes.Equal(before, after) || server.told != 0 {
+		t.Errorf("the file changed (%v), told %d", err, server.told)
+	}
+	server.unreadable, server.state = nil, "reload-required"
+	r, err := m.Execute(t.Context(), access.LocalSuperUser(), change)
+	if err != nil || r.Headers["operation-requires-reload"] != true || r.Headers["process-state"] != "reload-required" {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if r, err := m.Execute(t.Context(), access.LocalSuperUser(), profiles.Operation{Name: "whoami"}); r.Headers["process-state"] != "reload-required" {
+		t.Errorf("a later operation: %+v, %v", r, err)
+	}
+	if r, err := m.Execute(t.Context(), access.LocalSuperUser(), reload); err != nil || server.reloads != 1 || r.Headers["process-state"] != nil {
+		t.Errorf("reload: %+v, %v, %d", r, err, server.reloads)
+	}
+	if _, err := m.Execute(t.Context(), access.LocalSuperUser(), profiles.Operation{Name: "shutdown"}); err != nil || server.stops != 1 {
+		t.Errorf("shutdown: %v, %d", err, server.stops)
 	}
 }

@@ -45,6 +45,11 @@ func newIdentity(ctx context.Context, env environment, cfg servergroups.ServerCo
 		return nil, err
 	}
 	env.level(read.level)
+	on, err := features(env.Dir, cfg)
+	if err != nil {
+		return nil, err
+	}
+	env.Log.Debug().Strs("features", on).Msg("features that are on")
 	g := &identity{
 		environment: env, cfg: cfg,
 		nodeName:  cfg.String(cluster.NodeName(cfg.Host, cfg.Name), "cluster", "node-name"),

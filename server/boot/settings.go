@@ -97,11 +97,14 @@ func readSettings(cfg servergroups.ServerConfig, dir string) (settings, error) {
 	for _, file := range cfg.List(identityName, "import") {
 		s.imports = append(s.imports, within(dir, file))
 	}
-	listener, _ := findListener(cfg, "http-listener")
 	s.maxBody = int64(10 << 20)
-	if listener != "" {
-		s.maxBody = cfg.Int(s.maxBody, httpName, listenersPath, defaultServer, "http-listener", listener, "max-post-size")
-		if cfg.Bool(false, httpName, listenersPath, defaultServer, "http-listener", listener, "proxy-address-forwarding") {
+	for _, kind := range []string{"https-listener", "http-listener"} { // the latter's limit counts when there are both
+		listener, _ := findListener(cfg, kind)
+		if listener == "" {
+			continue
+		}
+		s.maxBody = cfg.Int(s.maxBody, httpName, listenersPath, defaultServer, kind, listener, "max-post-size")
+		if cfg.Bool(false, httpName, listenersPath, defaultServer, kind, listener, "proxy-address-forwarding") {
 			s.book.Proxy = addresses.XForwarded
 		}
 	}

@@ -2,38 +2,135 @@ package boot
 
 import (
 	"context"
-	"errors"
+	"sync"
 
-	"github.com/gatehouse-idp/gatehouse/internal/tasks"
+	"github.com/gatehouse-idp/gatehouse/internal/problem"
+	"github.com/gatehouse-idp/gatehouse/profiles"
 	"github.com/gatehouse-idp/gatehouse/servergroups"
 )
 
-// Standalone runs one server by itself from a configuration that its caller
-// read: no agent, no cluster. It calls ready once requests are answered and
-// serves until ctx ends.
-func Standalone(ctx context.Context, p Process, cfg servergroups.ServerConfig, ready func()) error {
+// Alone is one server by itself: no agent, no cluster. Whoever keeps its tree
+// tells it of changes; what can change while it runs does, the rest waits for
+// a reload, as in a domain. Its methods are safe for concurrent use.
+type Alone struct {
+	Process
+	resolve func(profiles.Tree) (servergroups.ServerConfig, error)
+	levels  *levels
+	first   servergroups.ServerConfig
+	orders  chan order
+	over    chan struct{} // closed when Run has ended
+	stop    context.CancelFunc
+	stopped context.Context
+
+	mu    sync.Mutex
+	state string
+}
+
+// order is something that a running server is told.
+type order struct {
+	configure *servergroups.ServerConfig // nil: reload
+	answer    chan error                 // of one
+}
+
+// NewAlone prepares a server for a tree. resolve turns a tree into what a
+// server boots from; it adds what comes from elsewhere, as flags.
+func NewAlone(p Process, tree profiles.Tree, resolve func(profiles.Tree) (servergroups.ServerConfig, error)) (*Alone, error) {
+	cfg, err := resolve(tree)
+	if err != nil {
+		return nil, err
+	}
 	levels := newLevels(p.Log)
 	p.Log = levels.log.With().Str("node", cfg.Host+"."+cfg.Name).Str("site", cfg.Site).Logger()
-	env := environment{
-		Process: p,
-		say:     func(message string) { p.Log.Info().Msg(message) },
-		level:   levels.set,
+	a := &Alone{
+		Process: p, resolve: resolve, levels: levels, first: cfg,
+		orders: make(chan order), over: make(chan struct{}), state: "starting",
 	}
-	gen, err := newGeneration(ctx, env, cfg)
+	a.stopped, a.stop = context.WithCancel(context.Background())
+	return a, nil
+}
+
+// Check refuses a tree that this server could not read, before anybody keeps
+// it. It looks at no file and no port.
+func (a *Alone) Check(tree profiles.Tree) error {
+	cfg, err := a.resolve(tree)
+	if err == nil {
+		_, err = readSettings(cfg, a.Dir)
+	}
+	if err == nil {
+		_, err = features(a.Dir, cfg)
+	}
+	return err
+}
+
+// Configure takes over what changes live; State tells what the rest needs.
+func (a *Alone) Configure(ctx context.Context, tree profiles.Tree) error {
+	cfg, err := a.resolve(tree)
 	if err != nil {
 		return err
 	}
-	return tasks.Run(ctx,
-		tasks.Task{Name: "server", Run: func(ctx context.Context) error {
-			return gen.run(ctx, func() { gen.resume(); ready() })
-		}},
-		tasks.Task{Name: "drain", Run: func(ctx context.Context) error {
-			<-ctx.Done()
-			limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainLimit)
-			defer cancel()
-			if err := gen.suspend(limited); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-				return err
-			}
-			return nil
-		}})
+	return a.give(ctx, order{configure: &cfg})
+}
+
+// Reload ends the services and starts them with the configuration that waits.
+// It returns when they are ready. When they cannot start they are started as
+// they were before, and the error says why.
+func (a *Alone) Reload(ctx context.Context) error { return a.give(ctx, order{}) }
+
+// Shutdown ends Run.
+func (a *Alone) Shutdown() { a.stop() }
+
+// State is starting, running, reload-required, restart-required or stopping.
+func (a *Alone) State() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.state
+}
+
+func (a *Alone) become(state string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.state = state
+}
+
+// give hands an order to the running server and waits for the answer.
+func (a *Alone) give(ctx context.Context, o order) error {
+	o.answer = make(chan error, 1)
+	gone := problem.Unavailable.Errorf("cannot do it: the server is stopping")
+	select {
+	case a.orders <- o:
+	case <-a.over:
+		return gone
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-o.answer:
+		return err
+	case <-a.over:
+		return gone
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Run serves until ctx ends, a part fails or Shutdown is called. It calls ready
+// once, when the first requests are answered.
+func (a *Alone) Run(ctx context.Context, ready func()) error {
+	defer close(a.over)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(a.stopped, cancel)()
+	l := life{Alone: a, current: a.first, ready: sync.OnceFunc(ready)}
+	for {
+		err := l.run(ctx)
+		switch {
+		case err != nil && !l.started && l.asked != nil && l.failure == nil && ctx.Err() == nil:
+			a.Log.Error().Err(err).Msg("cannot reload; starting as before")
+			l.restore(err)
+		case err != nil || l.asked == nil:
+			return err
+		case l.pending != nil:
+			l.current, l.pending = *l.pending, nil
+		}
+	}
 }
