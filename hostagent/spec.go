@@ -22,6 +22,8 @@ import (
 const (
 	EnvRelay  = "GATEHOUSE_RELAY"  // path of the agent's socket
 	EnvServer = "GATEHOUSE_SERVER" // the server's name
+	EnvHost   = "GATEHOUSE_HOST"   // the host's name
+	EnvSite   = "GATEHOUSE_SITE"   // the host's site; with the above for the server's first log lines
 )
 
 // agentsOwn is what systemd gives the agent and means for it alone, sd_notify(3).
@@ -40,7 +42,8 @@ func (a *Agent) specOf(c servergroups.ServerConfig) supervisor.Spec {
 	for _, name := range sortedNames(c.Process.Environment) {
 		env = append(env, name+"="+c.Process.Environment[name])
 	}
-	env = append(env, EnvRelay+"="+a.socket, EnvServer+"="+c.Name)
+	env = append(env, EnvRelay+"="+a.socket, EnvServer+"="+c.Name,
+		EnvHost+"="+c.Host, EnvSite+"="+c.Site)
 	return supervisor.Spec{
 		Name: c.Name, Dir: a.serverDir(c.Name), Env: env, MemoryLimit: c.Process.MemoryLimit,
 		// The name is for people who list the machine's processes.

@@ -24,6 +24,8 @@ import (
 const (
 	relayVariable  = "GATEHOUSE_RELAY"
 	serverVariable = "GATEHOUSE_SERVER"
+	hostVariable   = "GATEHOUSE_HOST"
+	siteVariable   = "GATEHOUSE_SITE"
 )
 
 // reconnectEvery is how often a server looks for its agent when the link is

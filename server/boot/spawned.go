@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-idp/gatehouse/internal/tasks"
 	"github.com/gatehouse-idp/gatehouse/profiles"
 	"github.com/gatehouse-idp/gatehouse/proto/configrelay"
+	"github.com/gatehouse-idp/gatehouse/server/cluster"
 	"github.com/gatehouse-idp/gatehouse/servergroups"
 )
 
@@ -20,12 +21,15 @@ const drainLimit = 10 * time.Second
 // Run is a server that an agent has spawned: it pulls its configuration
 // through the agent and serves until ctx ends or the agent says stop.
 func Run(ctx context.Context, p Process) error {
+	// Every line names node and site, also those before there is a configuration.
+	p.Log = p.Log.With().Str("node", cluster.NodeName(p.Getenv(hostVariable), p.Getenv(serverVariable))).Str("site", p.Getenv(siteVariable)).Logger()
+	levels := newLevels(p.Log)
+	p.Log = levels.log
 	relay, err := newRelay(p.Getenv, p.Stdin, p.Clock, p.Version, p.Log)
 	if err != nil {
 		return err
 	}
-	s := &spawned{Process: p, relay: relay, levels: newLevels(p.Log)}
-	s.Log = s.levels.log
+	s := &spawned{Process: p, relay: relay, levels: levels}
 	err = tasks.Run(ctx,
 		tasks.Task{Name: "link to the agent", Run: relay.Run}, // stops last: it carries the farewell
 		tasks.Task{Name: "server", Run: s.run})
@@ -65,7 +69,6 @@ func (s *spawned) run(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	s.Log = s.Log.With().Str("node", s.current.Host+"."+s.current.Name).Str("site", s.current.Site).Logger()
 	for {
 		end, err := s.generation(ctx)
 		if err != nil {
