@@ -27,15 +27,22 @@ type agentFlags struct {
 	BManagement      string        `name:"bind-management" help:"Address of the management interface, as -Djboss.bind.address.management=." placeholder:"ADDRESS"`
 }
 
+// agentCommand has the flags itself, so that `gatehouse agent --help` shows
+// them; its subcommands take it as an argument.
 type agentCommand struct {
 	agentFlags
 	logFlags
 	Dir string `default:"data/host" help:"Folder that keeps everything of this host: its state, its servers' data and logs." type:"path"`
+
+	Serve   agentServe   `cmd:"" name:"run" default:"1" help:"Run the host agent of this machine (the default)."`
+	Install agentInstall `cmd:"" help:"Write a systemd unit that runs the agent with these flags."`
 }
+
+type agentServe struct{}
 
 // Run runs the agent until ctx ends; the servers end with it unless
 // --keep-servers.
-func (c agentCommand) Run(ctx context.Context, env Env) error {
+func (agentServe) Run(ctx context.Context, env Env, c *agentCommand) error {
 	log, err := c.logger(env)
 	if err != nil {
 		return err
@@ -46,7 +53,7 @@ func (c agentCommand) Run(ctx context.Context, env Env) error {
 	if err != nil {
 		return err
 	}
-	return tasks.Run(ctx, tasks.Task{Name: "agent", Run: agent.Run})
+	return tasks.Run(ctx, tasks.Task{Name: "agent", Run: agent.Run}, supervised(env, agent.Ready(), agent.Alive))
 }
 
 // build makes an agent in a folder.

@@ -41,6 +41,7 @@ type controllerCommand struct {
 	Dir string `default:"data/controller" help:"Folder that keeps everything of this controller." type:"path"`
 
 	Serve   controllerServe   `cmd:"" name:"run" default:"1" help:"Run a domain controller (the default)."`
+	Install controllerInstall `cmd:"" help:"Write a systemd unit that runs the controller with these flags."`
 	Recover controllerRecover `cmd:"" help:"The way back when a majority of the controllers is lost for good."`
 }
 
@@ -58,7 +59,10 @@ func (controllerServe) Run(ctx context.Context, env Env, c *controllerCommand) e
 	if err != nil {
 		return err
 	}
-	return tasks.Run(ctx, one.tasks(log)...)
+	// It works as soon as it listens: alone among three it waits for the others.
+	listening := make(chan struct{})
+	close(listening)
+	return tasks.Run(ctx, append(one.tasks(log), supervised(env, listening, func() error { return nil }))...)
 }
 
 // builtController is a controller that is about to run.
