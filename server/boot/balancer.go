@@ -3,6 +3,7 @@ package boot
 import (
 	"context"
 	"net"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -43,6 +44,16 @@ func newBalancer(env environment, cfg servergroups.ServerConfig) (_ *balancer, e
 	if err != nil {
 		return nil, err
 	}
+	// A balancer that stands behind another one believes what that says.
+	var trusted []netip.Prefix
+	if name, _ := findListener(cfg, "http-listener"); name != "" && cfg.Bool(false, httpName, listenersPath, defaultServer, "http-listener", name, "proxy-address-forwarding") {
+		if trusted, err = readTrusted(cfg, name); err != nil {
+			return nil, err
+		}
+		if trusted == nil {
+			trusted = []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)}
+		}
+	}
 	metrics := newRegistry()
 	keys, err := b.listen()
 	if err != nil {
@@ -51,7 +62,7 @@ func newBalancer(env environment, cfg servergroups.ServerConfig) (_ *balancer, e
 	access := env.Log.With().Str("log", "access").Logger()
 	lb := loadbalancer.Config{
 		Static: static, Cookies: splitList(cfg.String("", handlerPath(cfg, "session-cookie-names")...)),
-		Keys: keys, Clock: env.Clock, Log: env.Log, Metrics: metrics,
+		TrustedProxies: trusted, Keys: keys, Clock: env.Clock, Log: env.Log, Metrics: metrics,
 	}
 	if cfg.Bool(false, httpName, listenersPath, defaultServer, "host", "default-host", "setting", "access-log", "enabled") {
 		lb.AccessLog = &access

@@ -3,6 +3,7 @@ package boot
 import (
 	"context"
 	"crypto/tls"
+	"net/netip"
 
 	"github.com/gatehouse-idp/gatehouse/internal/tasks"
 	"github.com/gatehouse-idp/gatehouse/server/loadbalancer"
@@ -11,7 +12,8 @@ import (
 // webListener is one port that people use.
 type webListener struct {
 	kind, name, binding string
-	tls                 *tls.Config // nil: plain HTTP
+	tls                 *tls.Config    // nil: plain HTTP
+	trusted             []netip.Prefix // whose forwarding headers are believed; nil: everybody's
 }
 
 // listen opens the ports of an identity server: health and, where the group
@@ -22,7 +24,11 @@ func (g *identity) listen(ctx context.Context) error {
 		names = append(names, clusterBinding)
 	}
 	if name, binding := findListener(g.cfg, "http-listener"); name != "" {
-		g.web = append(g.web, webListener{"http-listener", name, binding, nil})
+		trusted, err := readTrusted(g.cfg, name)
+		if err != nil {
+			return err
+		}
+		g.web = append(g.web, webListener{kind: "http-listener", name: name, binding: binding, trusted: trusted})
 		names = append(names, binding)
 	}
 	pair, err := readKeyPair(g.cfg, g.Dir)
@@ -35,7 +41,8 @@ func (g *identity) listen(ctx context.Context) error {
 			return err
 		}
 		name, _ := findListener(g.cfg, "https-listener")
-		g.web = append(g.web, webListener{"https-listener", name, pair.binding, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: keys.Get, NextProtos: []string{"h2", "http/1.1"}}})
+		g.web = append(g.web, webListener{kind: "https-listener", name: name, binding: pair.binding,
+			tls: &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: keys.Get, NextProtos: []string{"h2", "http/1.1"}}})
 		names = append(names, pair.binding)
 	}
 	if len(g.web) == 0 {
@@ -66,7 +73,7 @@ func (g *identity) webTasks() []tasks.Task {
 			l = tls.NewListener(l, w.tls)
 		}
 		timeouts := readTimeouts(g.cfg, w.kind, w.name)
-		out = append(out, tasks.Task{Name: w.kind, Run: func(ctx context.Context) error { return serveHTTP(ctx, l, g.gate, timeouts) }})
+		out = append(out, tasks.Task{Name: w.kind, Run: func(ctx context.Context) error { return serveHTTP(ctx, l, believe(w.trusted, g.gate), timeouts) }})
 	}
 	return out
 }
