@@ -44,6 +44,9 @@ type Config struct {
 	Controllers []string
 	// Command runs a server: program and arguments.
 	Command []string
+	// Spare is a program that is started where Command's cannot be, as while its
+	// file is being replaced; "" for none.
+	Spare string
 	// Env is the environment that servers get, and in which expressions are
 	// resolved, name=value.
 	Env []string
@@ -54,6 +57,9 @@ type Config struct {
 	// StopTimeout is what a server has for its requests in flight when the
 	// agent ends; 0 means 10 s.
 	StopTimeout time.Duration
+	// Health is where /health and /metrics of the host are served, host:port;
+	// "" for nowhere.
+	Health string
 	// Version is the program's, for people.
 	Version string
 	Clock   clock.Clock
@@ -75,6 +81,9 @@ type Agent struct {
 	supervisor  *supervisor.Supervisor
 	link        *controllerlink.Link
 	wake        chan struct{}
+	moved       chan struct{}           // the servers' directory is to be made
+	end         context.CancelCauseFunc // ends Run
+	ending      context.Context         // ended by end
 	socket      string
 	ready       chan struct{}
 	beat        atomic.Int64 // when the loop last looked, Unix seconds
@@ -90,7 +99,8 @@ type Agent struct {
 	// unheard are the adopted servers that have not reported yet. Until they
 	// have, or settleTime has passed, the domain is told nothing: it would take
 	// servers that serve out of the balancers.
-	unheard map[string]bool
+	unheard   map[string]bool
+	directory directory
 }
 
 // New opens the host's state. Close it by running it.
@@ -123,7 +133,8 @@ func New(c Config) (*Agent, error) {
 		return nil, err
 	}
 	a := &Agent{config: c, host: c.HostFile.Name, operations: described, lookup: c.lookup(), boot: hex.EncodeToString(boot), machine: machine, store: store,
-		wake: make(chan struct{}, 1), ready: make(chan struct{}), servers: map[string]*server{}, unheard: map[string]bool{}, controllers: addresses}
+		wake: make(chan struct{}, 1), moved: make(chan struct{}, 1), ready: make(chan struct{}), servers: map[string]*server{}, unheard: map[string]bool{}, controllers: addresses}
+	a.ending, a.end = context.WithCancelCause(context.Background())
 	if a.socket, err = socketIn(c.Dir); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
@@ -131,6 +142,7 @@ func New(c Config) (*Agent, error) {
 		Observer: ear{a}, Keys: keys{a}, Signer: signer{a}, Clock: c.Clock, Log: c.Log})
 	a.supervisor = supervisor.New(supervisor.Config{Link: a.relay, Journal: journal{a}, Notify: a.noticed,
 		Clock: c.Clock, Log: c.Log, Timing: c.Timing})
+	a.recallDirectory()
 	if err := a.recall(); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
@@ -146,24 +158,43 @@ const defaultStopTimeout = 10 * time.Second
 
 // Run keeps the host's servers until ctx ends, and then stops them, unless
 // KeepServers. It fails when the domain refuses a host that has nothing to
-// work from.
+// work from, and with ErrReload or ErrRestart when the domain wants that.
 func (a *Agent) Run(ctx context.Context) error {
 	defer func() { _ = a.store.Close() }()
-	socket, err := a.relay.Listen()
+	health, err := a.config.listenHealth()
 	if err != nil {
 		return err
 	}
+	socket, err := a.relay.Listen()
+	if err != nil {
+		if health != nil {
+			err = errors.Join(err, health.Close())
+		}
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(a.ending, cancel)()
 	a.adopt()
 	a.beat.Store(a.config.Clock.Now().Unix())
 	close(a.ready)
 	// Stopped in reverse: the servers end while the domain can still see it.
-	return tasks.Run(ctx,
-		tasks.Task{Name: "config relay", Run: func(ctx context.Context) error { return a.relay.Run(ctx, socket) }},
-		tasks.Task{Name: "controller link", Run: a.link.Run},
-		tasks.Task{Name: "settling", Run: a.settle},
-		tasks.Task{Name: "usage", Run: a.measure},
-		tasks.Task{Name: "servers", Run: a.keep},
-	)
+	list := []tasks.Task{
+		{Name: "config relay", Run: func(ctx context.Context) error { return a.relay.Run(ctx, socket) }},
+		{Name: "directory", Run: a.direct},
+		{Name: "controller link", Run: a.link.Run},
+		{Name: "settling", Run: a.settle},
+		{Name: "usage", Run: a.measure},
+		{Name: "servers", Run: a.keep},
+	}
+	if health != nil {
+		list = append([]tasks.Task{{Name: "health", Run: func(ctx context.Context) error { return a.tellVitals(ctx, health) }}}, list...)
+	}
+	err = tasks.Run(ctx, list...)
+	if why := context.Cause(a.ending); err == nil && why != nil && why != errShutdown {
+		return why
+	}
+	return err
 }
 
 // Ready is closed when the agent serves its servers: it has adopted what runs,
@@ -239,6 +270,7 @@ func (a *Agent) adopt() {
 		}
 		a.mu.Lock()
 		a.unheard[r.Name] = true
+		a.directory.waits = true
 		a.mu.Unlock()
 		a.config.Log.Info().Str("server", r.Name).Int("pid", p.PID).Msg("adopted")
 	}
@@ -254,6 +286,7 @@ func (a *Agent) settle(ctx context.Context) error {
 	}
 	a.mu.Lock()
 	clear(a.unheard)
+	a.directory.waits = false
 	a.mu.Unlock()
 	a.changed()
 	return nil

@@ -41,6 +41,7 @@ type hostOf struct {
 	Dir, Token, Controller string
 	Keep                   bool
 	Timing                 supervisor.Timing
+	Health                 string
 }
 
 func configOf(h hostOf) hostagent.Config {
@@ -51,7 +52,7 @@ func configOf(h hostOf) hostagent.Config {
 	return hostagent.Config{
 		Dir: h.Dir, HostFile: hostFile(), JoinToken: h.Token, Controllers: []string{h.Controller},
 		Command: []string{"/proc/self/exe"}, Env: []string{"PATH=" + os.Getenv("PATH"), "GOTRACEBACK=none"},
-		KeepServers: h.Keep, StopTimeout: 2 * time.Second, Timing: h.Timing, Clock: clock.Real(), Rand: rand.Float64, Log: log,
+		KeepServers: h.Keep, Health: h.Health, StopTimeout: 2 * time.Second, Timing: h.Timing, Clock: clock.Real(), Rand: rand.Float64, Log: log,
 	}
 }
 

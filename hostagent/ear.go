@@ -13,6 +13,9 @@ type ear struct{ a *Agent }
 
 func (e ear) Attached(server, version string) {
 	e.a.config.Log.Info().Str("server", server).Str("version", version).Msg("server attached")
+	e.a.mu.Lock()
+	e.a.server(server).version = version
+	e.a.mu.Unlock()
 }
 
 func (e ear) Detached(server string) {

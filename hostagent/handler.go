@@ -5,12 +5,8 @@ import (
 
 	"github.com/gatehouse-idp/gatehouse/hostagent/controllerlink"
 	"github.com/gatehouse-idp/gatehouse/hostagent/localstate"
-	relaypb "github.com/gatehouse-idp/gatehouse/proto/configrelay"
 	"github.com/gatehouse-idp/gatehouse/proto/hostlink"
 )
-
-// protocol is the version of proto/hostlink that this agent speaks.
-const protocol = 1
 
 // handler is what a controller talks to: controllerlink.Handler.
 type handler struct{ a *Agent }
@@ -22,7 +18,8 @@ func (h handler) Hello() *hostlink.Hello {
 	defer a.mu.Unlock()
 	a.local = local
 	return &hostlink.Hello{
-		Host: a.host, Installation: a.store.Installation(), Boot: a.boot, Protocol: protocol, Version: a.config.Version,
+		Host: a.host, Installation: a.store.Installation(), Boot: a.boot, Version: a.config.Version,
+		Protocol: hostlink.NewestProtocol, OldestProtocol: hostlink.OldestProtocol,
 		HostOperations: a.operations, Revision: a.snapshot.Revision, Checksum: a.snapshot.Checksum,
 		Address: a.local, Facts: facts(a.config.Dir),
 	}
@@ -52,18 +49,9 @@ func (h handler) Snapshot(s *hostlink.Snapshot) *hostlink.Acknowledge {
 	return ack
 }
 
-func (h handler) Directory(d *hostlink.Directory) {
-	out := &relaypb.Directory{Version: d.GetVersion()}
-	for _, s := range d.GetServers() {
-		out.Servers = append(out.Servers, &relaypb.DirectoryServer{
-			Host: s.GetHost(), Name: s.GetName(), Group: s.GetGroup(), Profile: s.GetProfile(), Site: s.GetSite(),
-			Node: s.GetNode(), Address: s.GetAddress(), Ports: s.GetPorts(), State: s.GetState(), Healthy: s.GetHealthy(),
-		})
-	}
-	h.a.relay.Publish(out)
-}
-
 func (h handler) Statuses() *hostlink.ServerStatuses { return h.a.statuses() }
+
+func (h handler) Facts() *hostlink.Facts { return facts(h.a.config.Dir) }
 
 func (h handler) Linked(s controllerlink.State) {
 	if s.Connected {

@@ -25,6 +25,9 @@ type parameters struct {
 	Timeout        *float64 `json:"timeout"`
 	Lines          *int     `json:"lines"`
 	Follow         bool     `json:"follow"`
+	// Restart: a host that shuts down starts its program again, and its servers
+	// run on.
+	Restart bool `json:"restart"`
 }
 
 const defaultLines = 50
@@ -58,11 +61,14 @@ func (a *Agent) order(ctx context.Context, o *hostlink.Order, output func([]byte
 		return nil, a.supervisor.ReadLog(ctx, o.GetServer(), lines, p.Follow, output)
 	case "support-bundle":
 		return nil, a.bundle(output)
+	case "host-reload", "host-shutdown":
+		a.ordered(o.GetKind(), p)
+		return nil, nil
 	}
 	if o.GetServer() != "" {
-		return nil, a.direct(ctx, o.GetKind(), o.GetServer(), p, limit)
+		return nil, a.one(ctx, o.GetKind(), o.GetServer(), p, limit)
 	}
-	return nil, a.directAll(ctx, o.GetKind(), p, limit)
+	return nil, a.all(ctx, o.GetKind(), p, limit)
 }
 
 // endIn cancels after d.
@@ -76,9 +82,9 @@ func (a *Agent) endIn(ctx context.Context, d time.Duration, cancel context.Cance
 	return done
 }
 
-// directAll has every server of the host do something; one that cannot does
-// not hinder the others.
-func (a *Agent) directAll(ctx context.Context, kind string, p parameters, limit time.Duration) error {
+// all has every server of the host do something; one that cannot does not
+// hinder the others.
+func (a *Agent) all(ctx context.Context, kind string, p parameters, limit time.Duration) error {
 	a.mu.Lock()
 	var names []string
 	for _, name := range sortedNames(a.servers) {
@@ -90,14 +96,14 @@ func (a *Agent) directAll(ctx context.Context, kind string, p parameters, limit 
 	errs := make([]error, len(names))
 	var group sync.WaitGroup
 	for i, name := range names {
-		group.Go(func() { errs[i] = a.direct(ctx, kind, name, p, limit) })
+		group.Go(func() { errs[i] = a.one(ctx, kind, name, p, limit) })
 	}
 	group.Wait()
 	return errors.Join(errs...)
 }
 
-// direct has one server do something.
-func (a *Agent) direct(ctx context.Context, kind, name string, p parameters, limit time.Duration) error {
+// one has one server do something.
+func (a *Agent) one(ctx context.Context, kind, name string, p parameters, limit time.Duration) error {
 	if _, err := a.supervisor.Of(name); err != nil {
 		return err
 	}
@@ -144,7 +150,7 @@ func (a *Agent) direct(ctx context.Context, kind, name string, p parameters, lim
 	case "resume":
 		return a.supervisor.Resume(ctx, name)
 	}
-	return problem.Unsupported.Errorf("cannot %s server %q: unknown order (known: start, stop, restart, reload, suspend, resume, kill, destroy, read-log, support-bundle)", kind, name)
+	return problem.Unsupported.Errorf("cannot %s server %q: unknown order (known: start, stop, restart, reload, suspend, resume, kill, destroy, read-log, support-bundle, host-reload, host-shutdown)", kind, name)
 }
 
 // runnable refuses to start what cannot run as it is configured.

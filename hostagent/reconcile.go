@@ -107,7 +107,7 @@ func (a *Agent) keep(ctx context.Context) error {
 		case <-tick.C:
 		case <-ctx.Done():
 			var err error
-			if !a.config.KeepServers {
+			if why := context.Cause(a.ending); why == errShutdown || why == nil && !a.config.KeepServers {
 				err = a.stopAll()
 			}
 			a.supervisor.Close()

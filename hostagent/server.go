@@ -43,6 +43,7 @@ type server struct {
 	refused     string // the server's own problem with its configuration
 	usage       *hostlink.ServerUsage
 	connections uint32
+	version     string // of the program it runs
 }
 
 // server gives the entry of a name, made where needed; a.mu is held.
@@ -82,7 +83,7 @@ func (a *Agent) noticed(s supervisor.Status) {
 	a.mu.Lock()
 	v := a.server(s.Name)
 	if s.PID != v.status.PID { // another process: what the last one said is void
-		v.report, v.applied, v.required, v.refused, v.usage = nil, "", "", "", nil
+		v.report, v.applied, v.required, v.refused, v.usage, v.version = nil, "", "", "", nil, ""
 	}
 	if s.State != supervisor.Starting {
 		delete(a.unheard, s.Name)
@@ -98,6 +99,7 @@ func (a *Agent) changed() {
 	if a.link != nil {
 		a.link.Changed()
 	}
+	a.redirect()
 }
 
 // setOrder remembers what an operator wants of a server.
@@ -138,7 +140,10 @@ func (v *server) tell(a *Agent) *hostlink.ServerStatus {
 	s := &hostlink.ServerStatus{
 		Name: v.name, Group: v.wanted.Group, Profile: v.wanted.Profile, Site: v.wanted.Site,
 		State: string(v.status.State), Pid: uint32(v.status.PID), Restarts: uint32(v.status.Restarts),
-		Message: v.status.Message, Usage: v.usage, Ports: v.ports(), Address: v.address(a.local),
+		Message: v.status.Message, Usage: v.usage, Ports: v.ports(), Address: v.address(a.local), Version: v.version,
+	}
+	if !v.status.Started.IsZero() {
+		s.StartedUnixMs = v.status.Started.UnixMilli()
 	}
 	if s.State == "" {
 		s.State = string(supervisor.Disabled)

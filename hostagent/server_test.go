@@ -106,6 +106,12 @@ func (s *testServer) attach(ctx context.Context, client relaypb.ConfigRelayClien
 			if err := status(); err != nil {
 				return err
 			}
+		case *relaypb.Instruction_Directory:
+			line := "directory"
+			for _, s := range m.Directory.GetServers() {
+				line += " " + s.GetHost() + "/" + s.GetName() + "=" + s.GetState()
+			}
+			fmt.Println(line)
 		case *relaypb.Instruction_Command:
 			fmt.Println("command", m.Command.GetKind())
 			done := func() error {

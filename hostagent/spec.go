@@ -48,6 +48,7 @@ func (a *Agent) specOf(c servergroups.ServerConfig) supervisor.Spec {
 		Name: c.Name, Dir: a.serverDir(c.Name), Env: env, MemoryLimit: c.Process.MemoryLimit,
 		// The name is for people who list the machine's processes.
 		Command: append(append(slices.Clone(a.config.Command), c.Name), c.Process.Arguments...),
+		Spare:   a.config.Spare,
 		Ports:   portsOf(c), AutoStart: c.AutoStart, Restart: supervisor.Policy(c.Restart), Live: a.liveness(c),
 	}
 }

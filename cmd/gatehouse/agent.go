@@ -23,6 +23,7 @@ type agentFlags struct {
 	Properties       []string      `short:"D" sep:"none" help:"System properties, name=value; they go before all others." placeholder:"NAME=VALUE"`
 	KeepServers      bool          `help:"Leave the servers running when the agent stops; the next one adopts them."`
 	StopTimeout      time.Duration `default:"10s" help:"How long requests in flight may take when the agent stops its servers."`
+	Health           string        `help:"Serve /health and /metrics of the host here, for example 127.0.0.1:9001. Default: nowhere." placeholder:"HOST:PORT"`
 	B                string        `name:"bind" short:"b" help:"Address of the public interface, as -Djboss.bind.address=." placeholder:"ADDRESS"`
 	BManagement      string        `name:"bind-management" help:"Address of the management interface, as -Djboss.bind.address.management=." placeholder:"ADDRESS"`
 }
@@ -49,11 +50,10 @@ func (agentServe) Run(ctx context.Context, env Env, c *agentCommand) error {
 	}
 	ctx, cancel := c.lifetime(ctx, env)
 	defer cancel()
-	agent, err := c.build(c.Dir, env, log)
-	if err != nil {
-		return err
-	}
-	return tasks.Run(ctx, tasks.Task{Name: "agent", Run: agent.Run}, supervised(env, agent.Ready(), agent.Alive))
+	k := newKeeper(c.agentFlags, c.Dir, env, log)
+	// A new program takes this process over as it is: systemd need not know.
+	run := func(ctx context.Context) error { return restarted(env, k.Run(ctx)) }
+	return tasks.Run(ctx, tasks.Task{Name: "agent", Run: run}, supervised(env, k.Ready(), k.Alive))
 }
 
 // build makes an agent in a folder.
@@ -80,13 +80,18 @@ func (c agentFlags) build(dir string, env Env, log zerolog.Logger) (*hostagent.A
 	}
 	return hostagent.New(hostagent.Config{
 		Dir: dir, HostFile: file, JoinToken: token, Controllers: c.DomainController,
-		// Not the file's path: a binary that is replaced must not change what a
-		// running agent starts.
-		Command: []string{"/proc/self/exe", "server"},
-		Env:     os.Environ(), Properties: properties, KeepServers: c.KeepServers, StopTimeout: c.StopTimeout,
+		// A server starts with the program that is installed when it starts: a
+		// rolling restart takes a replaced one into use. While it is being
+		// replaced, the agent's own will do.
+		Command: []string{env.Program, "server"}, Spare: ownImage, Health: c.Health,
+		Env: os.Environ(), Properties: properties, KeepServers: c.KeepServers, StopTimeout: c.StopTimeout,
 		Version: version, Clock: env.Clock, Rand: rand.Float64, Log: log,
 	})
 }
+
+// ownImage is the program that runs here, also when its file was replaced:
+// proc(5).
+const ownImage = "/proc/self/exe"
 
 // properties reads -D and the shorthands of the guide.
 func (c agentFlags) properties() (map[string]string, error) {

@@ -38,14 +38,14 @@ func (c domainCommand) Run(ctx context.Context, env Env) error {
 	if err != nil {
 		return err
 	}
-	return tasks.Run(ctx, append(one.tasks(log), tasks.Task{Name: "agent", Run: func(ctx context.Context) error {
+	return restarted(env, tasks.Run(ctx, append(one.tasks(log), tasks.Task{Name: "agent", Run: func(ctx context.Context) error {
 		select {
 		case <-one.Ready():
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 		return c.runAgent(ctx, env, one, log)
-	}})...)
+	}})...))
 }
 
 func (c domainCommand) runAgent(ctx context.Context, env Env, one *builtController, log zerolog.Logger) error {
@@ -58,11 +58,7 @@ func (c domainCommand) runAgent(ctx context.Context, env Env, one *builtControll
 		}
 		c.JoinToken = token
 	}
-	agent, err := c.agentFlags.build(filepath.Join(c.Dir, "host"), env, log)
-	if err != nil {
-		return err
-	}
-	return agent.Run(ctx)
+	return newKeeper(c.agentFlags, filepath.Join(c.Dir, "host"), env, log).Run(ctx)
 }
 
 // ownToken is the file with this host's join token, made at the first start.

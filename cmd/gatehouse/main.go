@@ -20,12 +20,14 @@ import (
 
 // Env is what a command may touch of the world outside.
 type Env struct {
-	Args   []string
-	Stdin  io.Reader
-	Stdout io.Writer
-	Stderr io.Writer
-	Getenv func(string) string
-	Clock  clock.Clock
+	Args []string
+	// Program is the path at which this program is installed.
+	Program string
+	Stdin   io.Reader
+	Stdout  io.Writer
+	Stderr  io.Writer
+	Getenv  func(string) string
+	Clock   clock.Clock
 }
 
 // commands is the command line: one field a command, its flags and its help
@@ -49,7 +51,7 @@ func main() {
 	// SIGINT and SIGTERM end the command's context; a second one kills.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	go func() { <-ctx.Done(); stop() }()
-	env := Env{Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Clock: clock.Real()}
+	env := Env{Args: os.Args[1:], Program: program(os.Args[0], os.Getenv("PATH")), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Clock: clock.Real()}
 	os.Exit(run(ctx, env))
 }
 

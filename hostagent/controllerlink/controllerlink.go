@@ -49,6 +49,8 @@ type Handler interface {
 	// Statuses is the whole list of the host's servers; nil when it is not
 	// known yet.
 	Statuses() *hostlink.ServerStatuses
+	// Facts are of the machine now; asked for with each probe.
+	Facts() *hostlink.Facts
 	// Order does what an operator wants; ctx ends when it is cancelled or the
 	// link breaks. output sends a piece of a long answer.
 	Order(ctx context.Context, o *hostlink.Order, output func([]byte) error) (result []byte, err error)
@@ -89,6 +91,9 @@ type State struct {
 	Since time.Time
 	// Problem is why there is no controller.
 	Problem string
+	// Skew is how far this host's clock was ahead of the controller's when it
+	// last asked, the way of one message included; nil before the first.
+	Skew *time.Duration
 }
 
 // String says it for people: "no controller since ...".
@@ -113,6 +118,7 @@ type Link struct {
 	identity  *certs.Identity
 	addresses []string
 	conn      *grpc.ClientConn // of the standing link
+	skew      *time.Duration
 }
 
 // New makes a link that Run establishes.
@@ -125,7 +131,24 @@ func New(c Config) *Link {
 func (l *Link) State() State {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.state
+	state := l.state
+	state.Skew = l.skew
+	return state
+}
+
+// skewed takes in a measured skew and warns when it comes to pass the limit,
+// not with each probe.
+func (l *Link) skewed(skew time.Duration) {
+	l.mu.Lock()
+	before := l.skew
+	l.skew = &skew
+	l.mu.Unlock()
+	switch was := before != nil && before.Abs() > skewLimit; {
+	case skew.Abs() > skewLimit && !was:
+		l.config.Log.Warn().Dur("skew_ms", skew).Msg("this host's clock differs from the controller's")
+	case skew.Abs() <= skewLimit && was:
+		l.config.Log.Info().Dur("skew_ms", skew).Msg("this host's clock agrees with the controller's again")
+	}
 }
 
 // Changed has the statuses reported soon; many calls make one report.

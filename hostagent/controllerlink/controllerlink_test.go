@@ -72,6 +72,7 @@ func (a *agent) Order(ctx context.Context, o *hostlink.Order, output func([]byte
 	}
 	return nil, problem.NotFound.Errorf("cannot %s", o.GetKind())
 }
+func (a *agent) Facts() *hostlink.Facts        { return &hostlink.Facts{Cores: 3} }
 func (a *agent) Linked(s controllerlink.State) { a.states <- s }
 
 // config is a link to c for host1.

@@ -165,6 +165,8 @@ func (s *session) receive(instructed func()) error {
 			s.mu.Unlock()
 		case *hostlink.Instruction_Probe:
 			err = s.probed(m.Probe)
+		case *hostlink.Instruction_Welcome:
+			s.link.config.Log.Debug().Uint32("protocol", m.Welcome.GetProtocol()).Str("version", m.Welcome.GetVersion()).Msg("welcomed by the controller")
 		case *hostlink.Instruction_Controllers:
 			l.learn(m.Controllers.GetAddresses())
 		}
@@ -176,12 +178,14 @@ func (s *session) receive(instructed func()) error {
 
 func (s *session) probed(p *hostlink.Probe) error {
 	now := s.link.config.Clock.Now()
-	if skew := now.Sub(time.Unix(0, p.GetSentUnixNs())); skew > skewLimit || skew < -skewLimit {
-		s.link.config.Log.Warn().Dur("skew_ms", skew).Msg("this host's clock differs from the controller's")
-	}
-	return s.report(&hostlink.Report{Report: &hostlink.Report_ProbeReply{ProbeReply: &hostlink.ProbeReply{
+	s.link.skewed(now.Sub(time.Unix(0, p.GetSentUnixNs())))
+	err := s.report(&hostlink.Report{Report: &hostlink.Report_ProbeReply{ProbeReply: &hostlink.ProbeReply{
 		SentUnixNs: p.GetSentUnixNs(), HostUnixNs: now.UnixNano(),
 	}}})
+	if err != nil {
+		return err
+	}
+	return s.report(&hostlink.Report{Report: &hostlink.Report_Facts{Facts: s.link.config.Handler.Facts()}})
 }
 
 // begin runs an order beside the stream and reports its end.

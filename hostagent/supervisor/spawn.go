@@ -41,20 +41,17 @@ func spawn(spec Spec, token string, log *logfile, journal Journal, c clock.Clock
 	}
 	defer func() { _ = give.Close() }()
 
-	cmd := exec.Command(spec.Command[0], spec.Command[1:]...)
-	cmd.Dir = spec.Dir
-	cmd.Env = append(append([]string{}, spec.Env...), memoryEnv(spec.MemoryLimit)...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, output, output
-	// A session of its own: signals of the agent's terminal do not reach it,
-	// it outlives the agent, and what it spawns can be found again.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	err = cmd.Start()
+	pid, err := spec.launch(spec.Command[0], stdin, output)
+	if err != nil && spec.Spare != "" {
+		if spare, spareErr := spec.launch(spec.Spare, stdin, output); spareErr == nil {
+			fmt.Fprintf(output, "started with the agent's own program: %v\n", err)
+			pid, err = spare, nil
+		}
+	}
 	_ = stdin.Close()
 	if err != nil {
 		return nil, problem.Invalid.Errorf("cannot start server %q: %w", spec.Name, err)
 	}
-	pid := cmd.Process.Pid
-	_ = cmd.Process.Release() // waited for by its pidfd
 
 	h, err := introduce(spec, pid, journal, c)
 	if err == nil {
@@ -69,6 +66,22 @@ func spawn(spec Spec, token string, log *logfile, journal Journal, c clock.Clock
 		return nil, errors.Join(problem.Internal.Errorf("cannot start server %q: %w", spec.Name, err), journal.Ended(spec.Name))
 	}
 	return h, nil
+}
+
+// launch starts a program as the server's process.
+func (spec Spec) launch(program string, stdin, output *os.File) (pid int, err error) {
+	cmd := exec.Command(program, spec.Command[1:]...)
+	cmd.Dir = spec.Dir
+	cmd.Env = append(append([]string{}, spec.Env...), memoryEnv(spec.MemoryLimit)...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, output, output
+	// A session of its own: signals of the agent's terminal do not reach it,
+	// it outlives the agent, and what it spawns can be found again.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	pid = cmd.Process.Pid
+	return pid, cmd.Process.Release() // waited for by its pidfd
 }
 
 func introduce(spec Spec, pid int, journal Journal, c clock.Clock) (*handle, error) {

@@ -26,6 +26,9 @@ type Spec struct {
 	Name string
 	// Command is the program and its arguments.
 	Command []string
+	// Spare is a program that takes the same arguments, started where Command's
+	// cannot be; "" for none.
+	Spare string
 	// Dir holds the server's log, data and tmp, and is its working directory.
 	Dir string
 	// Env is the whole environment, name=value; the supervisor adds GOMEMLIMIT.

@@ -80,7 +80,8 @@ func quote(word string) (string, error) {
 
 // unit is the text of both units. KillMode=process: servers outlive an agent
 // that crashes or is upgraded, and the next one adopts them; an agent that is
-// stopped stops them itself. Delegate and DelegateSubgroup (systemd 254) let
+// stopped stops them itself. Restart=on-failure: what ends with 0 was told to,
+// as a host that the domain shut down. Delegate and DelegateSubgroup (systemd 254) let
 // the agent bound each server's memory exactly.
 var unit = template.Must(template.New("unit").Parse(`[Unit]
 Description=Gatehouse {{if eq .Role "agent"}}host agent{{else}}domain controller{{end}}
@@ -94,7 +95,7 @@ Type=notify
 NotifyAccess=main
 ExecStart={{.Exec}}
 User={{.User}}
-Restart=always
+Restart=on-failure
 RestartSec=1
 WatchdogSec=60
 TimeoutStartSec=120

@@ -27,7 +27,7 @@ func TestUnits(t *testing.T) {
 	}
 	for _, want := range []string{
 		`ExecStart=/bin/true agent --host-config "/etc/gate house/host.toml" -Dname=100%%$$x`,
-		"\nType=notify\n", "\nWatchdogSec=60\n", "\nKillMode=process\n", "\nRestart=always\n", "\nNoNewPrivileges=yes\n",
+		"\nType=notify\n", "\nWatchdogSec=60\n", "\nKillMode=process\n", "\nRestart=on-failure\n", "\nNoNewPrivileges=yes\n",
 		"\nReadWritePaths=/var/lib\n", "\nCapabilityBoundingSet=\n",
 	} {
 		if !strings.Contains(agent, want) {

@@ -479,10 +479,13 @@ type Hello struct {
 	Revision uint64 `protobuf:"varint,7,opt,name=revision,proto3" json:"revision,omitempty"`
 	Checksum string `protobuf:"bytes,8,opt,name=checksum,proto3" json:"checksum,omitempty"`
 	// The address at which other hosts reach this one's servers.
-	Address       string `protobuf:"bytes,9,opt,name=address,proto3" json:"address,omitempty"`
-	Facts         *Facts `protobuf:"bytes,10,opt,name=facts,proto3" json:"facts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Address string `protobuf:"bytes,9,opt,name=address,proto3" json:"address,omitempty"`
+	Facts   *Facts `protobuf:"bytes,10,opt,name=facts,proto3" json:"facts,omitempty"`
+	// The oldest protocol that the host still speaks; protocol is the newest. 0:
+	// protocol is the only one.
+	OldestProtocol uint32 `protobuf:"varint,11,opt,name=oldest_protocol,json=oldestProtocol,proto3" json:"oldest_protocol,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Hello) Reset() {
@@ -583,6 +586,13 @@ func (x *Hello) GetFacts() *Facts {
 		return x.Facts
 	}
 	return nil
+}
+
+func (x *Hello) GetOldestProtocol() uint32 {
+	if x != nil {
+		return x.OldestProtocol
+	}
+	return 0
 }
 
 type Facts struct {
@@ -784,10 +794,14 @@ type ServerStatus struct {
 	SinceUnixMs int64             `protobuf:"varint,11,opt,name=since_unix_ms,json=sinceUnixMs,proto3" json:"since_unix_ms,omitempty"`
 	Restarts    uint32            `protobuf:"varint,12,opt,name=restarts,proto3" json:"restarts,omitempty"`
 	// Why it is in this state, for people; the last log lines where it failed.
-	Message       string       `protobuf:"bytes,13,opt,name=message,proto3" json:"message,omitempty"`
-	Healthy       bool         `protobuf:"varint,14,opt,name=healthy,proto3" json:"healthy,omitempty"`
-	Usage         *ServerUsage `protobuf:"bytes,15,opt,name=usage,proto3" json:"usage,omitempty"`
-	Profile       string       `protobuf:"bytes,16,opt,name=profile,proto3" json:"profile,omitempty"`
+	Message string       `protobuf:"bytes,13,opt,name=message,proto3" json:"message,omitempty"`
+	Healthy bool         `protobuf:"varint,14,opt,name=healthy,proto3" json:"healthy,omitempty"`
+	Usage   *ServerUsage `protobuf:"bytes,15,opt,name=usage,proto3" json:"usage,omitempty"`
+	Profile string       `protobuf:"bytes,16,opt,name=profile,proto3" json:"profile,omitempty"`
+	// Of the program that the server runs, for people; "" until it has said it.
+	Version string `protobuf:"bytes,17,opt,name=version,proto3" json:"version,omitempty"`
+	// When its process started; 0 when there is none.
+	StartedUnixMs int64 `protobuf:"varint,18,opt,name=started_unix_ms,json=startedUnixMs,proto3" json:"started_unix_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -934,14 +948,32 @@ func (x *ServerStatus) GetProfile() string {
 	return ""
 }
 
+func (x *ServerStatus) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *ServerStatus) GetStartedUnixMs() int64 {
+	if x != nil {
+		return x.StartedUnixMs
+	}
+	return 0
+}
+
 type ServerUsage struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	CpuSeconds    float64                `protobuf:"fixed64,1,opt,name=cpu_seconds,json=cpuSeconds,proto3" json:"cpu_seconds,omitempty"`
 	ResidentBytes uint64                 `protobuf:"varint,2,opt,name=resident_bytes,json=residentBytes,proto3" json:"resident_bytes,omitempty"`
 	OpenFiles     uint32                 `protobuf:"varint,3,opt,name=open_files,json=openFiles,proto3" json:"open_files,omitempty"`
 	Connections   uint32                 `protobuf:"varint,4,opt,name=connections,proto3" json:"connections,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Of the server's own control group (version 2), 0 where it has none: all its
+	// processes, and the page cache that is charged to them.
+	GroupMemoryBytes uint64  `protobuf:"varint,5,opt,name=group_memory_bytes,json=groupMemoryBytes,proto3" json:"group_memory_bytes,omitempty"`
+	GroupCpuSeconds  float64 `protobuf:"fixed64,6,opt,name=group_cpu_seconds,json=groupCpuSeconds,proto3" json:"group_cpu_seconds,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *ServerUsage) Reset() {
@@ -998,6 +1030,20 @@ func (x *ServerUsage) GetOpenFiles() uint32 {
 func (x *ServerUsage) GetConnections() uint32 {
 	if x != nil {
 		return x.Connections
+	}
+	return 0
+}
+
+func (x *ServerUsage) GetGroupMemoryBytes() uint64 {
+	if x != nil {
+		return x.GroupMemoryBytes
+	}
+	return 0
+}
+
+func (x *ServerUsage) GetGroupCpuSeconds() float64 {
+	if x != nil {
+		return x.GroupCpuSeconds
 	}
 	return 0
 }
@@ -1187,6 +1233,7 @@ type Instruction struct {
 	//	*Instruction_Probe
 	//	*Instruction_Controllers
 	//	*Instruction_Cancel
+	//	*Instruction_Welcome
 	Instruction   isInstruction_Instruction `protobuf_oneof:"instruction"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1283,6 +1330,15 @@ func (x *Instruction) GetCancel() *Cancel {
 	return nil
 }
 
+func (x *Instruction) GetWelcome() *Welcome {
+	if x != nil {
+		if x, ok := x.Instruction.(*Instruction_Welcome); ok {
+			return x.Welcome
+		}
+	}
+	return nil
+}
+
 type isInstruction_Instruction interface {
 	isInstruction_Instruction()
 }
@@ -1312,6 +1368,10 @@ type Instruction_Cancel struct {
 	Cancel *Cancel `protobuf:"bytes,6,opt,name=cancel,proto3,oneof"`
 }
 
+type Instruction_Welcome struct {
+	Welcome *Welcome `protobuf:"bytes,7,opt,name=welcome,proto3,oneof"` // first on every link
+}
+
 func (*Instruction_Snapshot) isInstruction_Instruction() {}
 
 func (*Instruction_Directory) isInstruction_Instruction() {}
@@ -1323,6 +1383,61 @@ func (*Instruction_Probe) isInstruction_Instruction() {}
 func (*Instruction_Controllers) isInstruction_Instruction() {}
 
 func (*Instruction_Cancel) isInstruction_Instruction() {}
+
+func (*Instruction_Welcome) isInstruction_Instruction() {}
+
+// Welcome says what the controller and the host speak on this link.
+type Welcome struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Protocol      uint32                 `protobuf:"varint,1,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	Version       string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"` // the controller's, for people
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Welcome) Reset() {
+	*x = Welcome{}
+	mi := &file_hostlink_hostlink_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Welcome) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Welcome) ProtoMessage() {}
+
+func (x *Welcome) ProtoReflect() protoreflect.Message {
+	mi := &file_hostlink_hostlink_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
+func (*Welcome) Descriptor() ([]byte, []int) {
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Welcome) GetProtocol() uint32 {
+	if x != nil {
+		return x.Protocol
+	}
+	return 0
+}
+
+func (x *Welcome) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
 
 type Snapshot struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -1336,7 +1451,7 @@ type Snapshot struct {
 
 func (x *Snapshot) Reset() {
 	*x = Snapshot{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[15]
+	mi := &file_hostlink_hostlink_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1348,7 +1463,7 @@ func (x *Snapshot) String() string {
 func (*Snapshot) ProtoMessage() {}
 
 func (x *Snapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[15]
+	mi := &file_hostlink_hostlink_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1361,7 +1476,7 @@ func (x *Snapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
 func (*Snapshot) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{15}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Snapshot) GetRevision() uint64 {
@@ -1395,7 +1510,7 @@ type Directory struct {
 
 func (x *Directory) Reset() {
 	*x = Directory{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[16]
+	mi := &file_hostlink_hostlink_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1407,7 +1522,7 @@ func (x *Directory) String() string {
 func (*Directory) ProtoMessage() {}
 
 func (x *Directory) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[16]
+	mi := &file_hostlink_hostlink_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1420,7 +1535,7 @@ func (x *Directory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Directory.ProtoReflect.Descriptor instead.
 func (*Directory) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{16}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Directory) GetVersion() uint64 {
@@ -1456,7 +1571,7 @@ type DirectoryServer struct {
 
 func (x *DirectoryServer) Reset() {
 	*x = DirectoryServer{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[17]
+	mi := &file_hostlink_hostlink_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1468,7 +1583,7 @@ func (x *DirectoryServer) String() string {
 func (*DirectoryServer) ProtoMessage() {}
 
 func (x *DirectoryServer) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[17]
+	mi := &file_hostlink_hostlink_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1481,7 +1596,7 @@ func (x *DirectoryServer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryServer.ProtoReflect.Descriptor instead.
 func (*DirectoryServer) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{17}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DirectoryServer) GetHost() string {
@@ -1558,7 +1673,7 @@ type Order struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// start, stop, restart, reload, suspend, resume, kill, destroy, read-log,
-	// support-bundle.
+	// support-bundle; of the agent itself: host-reload, host-shutdown.
 	Kind          string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
 	Server        string `protobuf:"bytes,3,opt,name=server,proto3" json:"server,omitempty"`
 	TimeoutMs     int64  `protobuf:"varint,4,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`
@@ -1569,7 +1684,7 @@ type Order struct {
 
 func (x *Order) Reset() {
 	*x = Order{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[18]
+	mi := &file_hostlink_hostlink_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1581,7 +1696,7 @@ func (x *Order) String() string {
 func (*Order) ProtoMessage() {}
 
 func (x *Order) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[18]
+	mi := &file_hostlink_hostlink_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1594,7 +1709,7 @@ func (x *Order) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Order.ProtoReflect.Descriptor instead.
 func (*Order) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{18}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Order) GetId() string {
@@ -1641,7 +1756,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[19]
+	mi := &file_hostlink_hostlink_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1653,7 +1768,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[19]
+	mi := &file_hostlink_hostlink_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1666,7 +1781,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{19}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Cancel) GetOrder() string {
@@ -1685,7 +1800,7 @@ type Probe struct {
 
 func (x *Probe) Reset() {
 	*x = Probe{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[20]
+	mi := &file_hostlink_hostlink_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1697,7 +1812,7 @@ func (x *Probe) String() string {
 func (*Probe) ProtoMessage() {}
 
 func (x *Probe) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[20]
+	mi := &file_hostlink_hostlink_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1710,7 +1825,7 @@ func (x *Probe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Probe.ProtoReflect.Descriptor instead.
 func (*Probe) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{20}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Probe) GetSentUnixNs() int64 {
@@ -1729,7 +1844,7 @@ type Controllers struct {
 
 func (x *Controllers) Reset() {
 	*x = Controllers{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[21]
+	mi := &file_hostlink_hostlink_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1741,7 +1856,7 @@ func (x *Controllers) String() string {
 func (*Controllers) ProtoMessage() {}
 
 func (x *Controllers) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[21]
+	mi := &file_hostlink_hostlink_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1754,7 +1869,7 @@ func (x *Controllers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Controllers.ProtoReflect.Descriptor instead.
 func (*Controllers) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{21}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Controllers) GetAddresses() []string {
@@ -1794,7 +1909,7 @@ const file_hostlink_hostlink_proto_rawDesc = "" +
 	"\vprobe_reply\x18\x06 \x01(\v2!.gatehouse.hostlink.v1.ProbeReplyH\x00R\n" +
 	"probeReply\x124\n" +
 	"\x05facts\x18\a \x01(\v2\x1c.gatehouse.hostlink.v1.FactsH\x00R\x05factsB\b\n" +
-	"\x06report\"\xb8\x02\n" +
+	"\x06report\"\xe1\x02\n" +
 	"\x05Hello\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\"\n" +
 	"\finstallation\x18\x02 \x01(\tR\finstallation\x12\x12\n" +
@@ -1806,7 +1921,8 @@ const file_hostlink_hostlink_proto_rawDesc = "" +
 	"\bchecksum\x18\b \x01(\tR\bchecksum\x12\x18\n" +
 	"\aaddress\x18\t \x01(\tR\aaddress\x122\n" +
 	"\x05facts\x18\n" +
-	" \x01(\v2\x1c.gatehouse.hostlink.v1.FactsR\x05facts\"\x8a\x01\n" +
+	" \x01(\v2\x1c.gatehouse.hostlink.v1.FactsR\x05facts\x12'\n" +
+	"\x0foldest_protocol\x18\v \x01(\rR\x0eoldestProtocol\"\x8a\x01\n" +
 	"\x05Facts\x12\x14\n" +
 	"\x05cores\x18\x01 \x01(\rR\x05cores\x12!\n" +
 	"\fmemory_bytes\x18\x02 \x01(\x04R\vmemoryBytes\x12&\n" +
@@ -1818,7 +1934,7 @@ const file_hostlink_hostlink_proto_rawDesc = "" +
 	"\bchecksum\x18\x02 \x01(\tR\bchecksum\x12\x18\n" +
 	"\aproblem\x18\x03 \x01(\tR\aproblem\"O\n" +
 	"\x0eServerStatuses\x12=\n" +
-	"\aservers\x18\x01 \x03(\v2#.gatehouse.hostlink.v1.ServerStatusR\aservers\"\xa2\x04\n" +
+	"\aservers\x18\x01 \x03(\v2#.gatehouse.hostlink.v1.ServerStatusR\aservers\"\xe4\x04\n" +
 	"\fServerStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12\x14\n" +
@@ -1836,18 +1952,22 @@ const file_hostlink_hostlink_proto_rawDesc = "" +
 	"\amessage\x18\r \x01(\tR\amessage\x12\x18\n" +
 	"\ahealthy\x18\x0e \x01(\bR\ahealthy\x128\n" +
 	"\x05usage\x18\x0f \x01(\v2\".gatehouse.hostlink.v1.ServerUsageR\x05usage\x12\x18\n" +
-	"\aprofile\x18\x10 \x01(\tR\aprofile\x1a8\n" +
+	"\aprofile\x18\x10 \x01(\tR\aprofile\x12\x18\n" +
+	"\aversion\x18\x11 \x01(\tR\aversion\x12&\n" +
+	"\x0fstarted_unix_ms\x18\x12 \x01(\x03R\rstartedUnixMs\x1a8\n" +
 	"\n" +
 	"PortsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"\x96\x01\n" +
+	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"\xf0\x01\n" +
 	"\vServerUsage\x12\x1f\n" +
 	"\vcpu_seconds\x18\x01 \x01(\x01R\n" +
 	"cpuSeconds\x12%\n" +
 	"\x0eresident_bytes\x18\x02 \x01(\x04R\rresidentBytes\x12\x1d\n" +
 	"\n" +
 	"open_files\x18\x03 \x01(\rR\topenFiles\x12 \n" +
-	"\vconnections\x18\x04 \x01(\rR\vconnections\"c\n" +
+	"\vconnections\x18\x04 \x01(\rR\vconnections\x12,\n" +
+	"\x12group_memory_bytes\x18\x05 \x01(\x04R\x10groupMemoryBytes\x12*\n" +
+	"\x11group_cpu_seconds\x18\x06 \x01(\x01R\x0fgroupCpuSeconds\"c\n" +
 	"\vOrderResult\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aproblem\x18\x02 \x01(\tR\aproblem\x12\x12\n" +
@@ -1861,15 +1981,19 @@ const file_hostlink_hostlink_proto_rawDesc = "" +
 	"\fsent_unix_ns\x18\x01 \x01(\x03R\n" +
 	"sentUnixNs\x12 \n" +
 	"\fhost_unix_ns\x18\x02 \x01(\x03R\n" +
-	"hostUnixNs\"\x8a\x03\n" +
+	"hostUnixNs\"\xc6\x03\n" +
 	"\vInstruction\x12=\n" +
 	"\bsnapshot\x18\x01 \x01(\v2\x1f.gatehouse.hostlink.v1.SnapshotH\x00R\bsnapshot\x12@\n" +
 	"\tdirectory\x18\x02 \x01(\v2 .gatehouse.hostlink.v1.DirectoryH\x00R\tdirectory\x124\n" +
 	"\x05order\x18\x03 \x01(\v2\x1c.gatehouse.hostlink.v1.OrderH\x00R\x05order\x124\n" +
 	"\x05probe\x18\x04 \x01(\v2\x1c.gatehouse.hostlink.v1.ProbeH\x00R\x05probe\x12F\n" +
 	"\vcontrollers\x18\x05 \x01(\v2\".gatehouse.hostlink.v1.ControllersH\x00R\vcontrollers\x127\n" +
-	"\x06cancel\x18\x06 \x01(\v2\x1d.gatehouse.hostlink.v1.CancelH\x00R\x06cancelB\r\n" +
-	"\vinstruction\"\\\n" +
+	"\x06cancel\x18\x06 \x01(\v2\x1d.gatehouse.hostlink.v1.CancelH\x00R\x06cancel\x12:\n" +
+	"\awelcome\x18\a \x01(\v2\x1e.gatehouse.hostlink.v1.WelcomeH\x00R\awelcomeB\r\n" +
+	"\vinstruction\"?\n" +
+	"\aWelcome\x12\x1a\n" +
+	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\"\\\n" +
 	"\bSnapshot\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x1a\n" +
 	"\bchecksum\x18\x02 \x01(\tR\bchecksum\x12\x18\n" +
@@ -1926,7 +2050,7 @@ func file_hostlink_hostlink_proto_rawDescGZIP() []byte {
 	return file_hostlink_hostlink_proto_rawDescData
 }
 
-var file_hostlink_hostlink_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_hostlink_hostlink_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_hostlink_hostlink_proto_goTypes = []any{
 	(*JoinMessage)(nil),     // 0: gatehouse.hostlink.v1.JoinMessage
 	(*JoinStart)(nil),       // 1: gatehouse.hostlink.v1.JoinStart
@@ -1943,15 +2067,16 @@ var file_hostlink_hostlink_proto_goTypes = []any{
 	(*OrderOutput)(nil),     // 12: gatehouse.hostlink.v1.OrderOutput
 	(*ProbeReply)(nil),      // 13: gatehouse.hostlink.v1.ProbeReply
 	(*Instruction)(nil),     // 14: gatehouse.hostlink.v1.Instruction
-	(*Snapshot)(nil),        // 15: gatehouse.hostlink.v1.Snapshot
-	(*Directory)(nil),       // 16: gatehouse.hostlink.v1.Directory
-	(*DirectoryServer)(nil), // 17: gatehouse.hostlink.v1.DirectoryServer
-	(*Order)(nil),           // 18: gatehouse.hostlink.v1.Order
-	(*Cancel)(nil),          // 19: gatehouse.hostlink.v1.Cancel
-	(*Probe)(nil),           // 20: gatehouse.hostlink.v1.Probe
-	(*Controllers)(nil),     // 21: gatehouse.hostlink.v1.Controllers
-	nil,                     // 22: gatehouse.hostlink.v1.ServerStatus.PortsEntry
-	nil,                     // 23: gatehouse.hostlink.v1.DirectoryServer.PortsEntry
+	(*Welcome)(nil),         // 15: gatehouse.hostlink.v1.Welcome
+	(*Snapshot)(nil),        // 16: gatehouse.hostlink.v1.Snapshot
+	(*Directory)(nil),       // 17: gatehouse.hostlink.v1.Directory
+	(*DirectoryServer)(nil), // 18: gatehouse.hostlink.v1.DirectoryServer
+	(*Order)(nil),           // 19: gatehouse.hostlink.v1.Order
+	(*Cancel)(nil),          // 20: gatehouse.hostlink.v1.Cancel
+	(*Probe)(nil),           // 21: gatehouse.hostlink.v1.Probe
+	(*Controllers)(nil),     // 22: gatehouse.hostlink.v1.Controllers
+	nil,                     // 23: gatehouse.hostlink.v1.ServerStatus.PortsEntry
+	nil,                     // 24: gatehouse.hostlink.v1.DirectoryServer.PortsEntry
 }
 var file_hostlink_hostlink_proto_depIdxs = []int32{
 	1,  // 0: gatehouse.hostlink.v1.JoinMessage.start:type_name -> gatehouse.hostlink.v1.JoinStart
@@ -1965,27 +2090,28 @@ var file_hostlink_hostlink_proto_depIdxs = []int32{
 	6,  // 8: gatehouse.hostlink.v1.Report.facts:type_name -> gatehouse.hostlink.v1.Facts
 	6,  // 9: gatehouse.hostlink.v1.Hello.facts:type_name -> gatehouse.hostlink.v1.Facts
 	9,  // 10: gatehouse.hostlink.v1.ServerStatuses.servers:type_name -> gatehouse.hostlink.v1.ServerStatus
-	22, // 11: gatehouse.hostlink.v1.ServerStatus.ports:type_name -> gatehouse.hostlink.v1.ServerStatus.PortsEntry
+	23, // 11: gatehouse.hostlink.v1.ServerStatus.ports:type_name -> gatehouse.hostlink.v1.ServerStatus.PortsEntry
 	10, // 12: gatehouse.hostlink.v1.ServerStatus.usage:type_name -> gatehouse.hostlink.v1.ServerUsage
-	15, // 13: gatehouse.hostlink.v1.Instruction.snapshot:type_name -> gatehouse.hostlink.v1.Snapshot
-	16, // 14: gatehouse.hostlink.v1.Instruction.directory:type_name -> gatehouse.hostlink.v1.Directory
-	18, // 15: gatehouse.hostlink.v1.Instruction.order:type_name -> gatehouse.hostlink.v1.Order
-	20, // 16: gatehouse.hostlink.v1.Instruction.probe:type_name -> gatehouse.hostlink.v1.Probe
-	21, // 17: gatehouse.hostlink.v1.Instruction.controllers:type_name -> gatehouse.hostlink.v1.Controllers
-	19, // 18: gatehouse.hostlink.v1.Instruction.cancel:type_name -> gatehouse.hostlink.v1.Cancel
-	17, // 19: gatehouse.hostlink.v1.Directory.servers:type_name -> gatehouse.hostlink.v1.DirectoryServer
-	23, // 20: gatehouse.hostlink.v1.DirectoryServer.ports:type_name -> gatehouse.hostlink.v1.DirectoryServer.PortsEntry
-	0,  // 21: gatehouse.hostlink.v1.HostLink.Join:input_type -> gatehouse.hostlink.v1.JoinMessage
-	4,  // 22: gatehouse.hostlink.v1.HostLink.Connect:input_type -> gatehouse.hostlink.v1.Report
-	2,  // 23: gatehouse.hostlink.v1.HostLink.Sign:input_type -> gatehouse.hostlink.v1.SignRequest
-	0,  // 24: gatehouse.hostlink.v1.HostLink.Join:output_type -> gatehouse.hostlink.v1.JoinMessage
-	14, // 25: gatehouse.hostlink.v1.HostLink.Connect:output_type -> gatehouse.hostlink.v1.Instruction
-	3,  // 26: gatehouse.hostlink.v1.HostLink.Sign:output_type -> gatehouse.hostlink.v1.Certificate
-	24, // [24:27] is the sub-list for method output_type
-	21, // [21:24] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	16, // 13: gatehouse.hostlink.v1.Instruction.snapshot:type_name -> gatehouse.hostlink.v1.Snapshot
+	17, // 14: gatehouse.hostlink.v1.Instruction.directory:type_name -> gatehouse.hostlink.v1.Directory
+	19, // 15: gatehouse.hostlink.v1.Instruction.order:type_name -> gatehouse.hostlink.v1.Order
+	21, // 16: gatehouse.hostlink.v1.Instruction.probe:type_name -> gatehouse.hostlink.v1.Probe
+	22, // 17: gatehouse.hostlink.v1.Instruction.controllers:type_name -> gatehouse.hostlink.v1.Controllers
+	20, // 18: gatehouse.hostlink.v1.Instruction.cancel:type_name -> gatehouse.hostlink.v1.Cancel
+	15, // 19: gatehouse.hostlink.v1.Instruction.welcome:type_name -> gatehouse.hostlink.v1.Welcome
+	18, // 20: gatehouse.hostlink.v1.Directory.servers:type_name -> gatehouse.hostlink.v1.DirectoryServer
+	24, // 21: gatehouse.hostlink.v1.DirectoryServer.ports:type_name -> gatehouse.hostlink.v1.DirectoryServer.PortsEntry
+	0,  // 22: gatehouse.hostlink.v1.HostLink.Join:input_type -> gatehouse.hostlink.v1.JoinMessage
+	4,  // 23: gatehouse.hostlink.v1.HostLink.Connect:input_type -> gatehouse.hostlink.v1.Report
+	2,  // 24: gatehouse.hostlink.v1.HostLink.Sign:input_type -> gatehouse.hostlink.v1.SignRequest
+	0,  // 25: gatehouse.hostlink.v1.HostLink.Join:output_type -> gatehouse.hostlink.v1.JoinMessage
+	14, // 26: gatehouse.hostlink.v1.HostLink.Connect:output_type -> gatehouse.hostlink.v1.Instruction
+	3,  // 27: gatehouse.hostlink.v1.HostLink.Sign:output_type -> gatehouse.hostlink.v1.Certificate
+	25, // [25:28] is the sub-list for method output_type
+	22, // [22:25] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_hostlink_hostlink_proto_init() }
@@ -2014,6 +2140,7 @@ func file_hostlink_hostlink_proto_init() {
 		(*Instruction_Probe)(nil),
 		(*Instruction_Controllers)(nil),
 		(*Instruction_Cancel)(nil),
+		(*Instruction_Welcome)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2021,7 +2148,7 @@ func file_hostlink_hostlink_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hostlink_hostlink_proto_rawDesc), len(file_hostlink_hostlink_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   24,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

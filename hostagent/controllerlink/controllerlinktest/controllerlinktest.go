@@ -47,6 +47,7 @@ type Host struct {
 	Hello   *hostlink.Hello
 	Acked   *hostlink.Acknowledge
 	Servers []*hostlink.ServerStatus
+	Facts   *hostlink.Facts // as told after a probe; nil before
 	send    chan *hostlink.Instruction
 	results map[string]chan *hostlink.OrderResult
 	output  map[string][]byte
@@ -350,6 +351,8 @@ func (h *Host) take(r *hostlink.Report) {
 		h.Acked = m.Acknowledge
 	case *hostlink.Report_Servers:
 		h.Servers = m.Servers.GetServers()
+	case *hostlink.Report_Facts:
+		h.Facts = m.Facts
 	case *hostlink.Report_OrderOutput:
 		h.output[m.OrderOutput.GetId()] = append(h.output[m.OrderOutput.GetId()], m.OrderOutput.GetChunk()...)
 	case *hostlink.Report_OrderResult:
