@@ -45,6 +45,7 @@ type commands struct {
 	Import     importCommand     `cmd:"" help:"Import a realm file into a database."`
 	Export     exportCommand     `cmd:"" help:"Export a realm from a database as a realm file."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`
+	Reference  referenceCommand  `cmd:"" hidden:"" help:"Write the reference in docs/."`
 }
 
 func main() {
