@@ -46,31 +46,71 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// start runs cmd until the test ends, when it is asked to stop, and killed if
-// it does not within 20 s. Its output is shown when the test fails.
+// process is a process that a test started.
+type process struct {
+	name  string
+	cmd   *exec.Cmd
+	out   *lockedBuffer
+	ended chan struct{} // closed when it has ended
+}
+
+// start is launch for a process that the test has nothing more to do with.
 func start(t *testing.T, name string, cmd *exec.Cmd) *exec.Cmd {
 	t.Helper()
-	out := &lockedBuffer{}
-	cmd.Stdout, cmd.Stderr = out, out
+	return launch(t, name, cmd).cmd
+}
+
+// launch runs cmd until the test ends, when it is asked to stop, and killed if
+// it does not within 20 s. Its output is shown when the test fails.
+func launch(t *testing.T, name string, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{name: name, cmd: cmd, out: &lockedBuffer{}, ended: make(chan struct{})}
+	cmd.Stdout, cmd.Stderr = p.out, p.out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("cannot start %s: %v", name, err)
 	}
-	ended := make(chan struct{})
-	go func() { _ = cmd.Wait(); close(ended) }()
+	go func() { _ = cmd.Wait(); close(p.ended) }()
 	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended
-		select {
-		case <-ended:
-		case <-time.After(20 * time.Second):
-			t.Errorf("%s did not stop within 20 s", name)
-			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		}
+		p.stop(t)
 		if t.Failed() {
-			t.Logf("output of %s:\n%s", name, out)
+			t.Logf("output of %s:\n%s", name, p.out)
 		}
 	})
-	return cmd
+	return p
+}
+
+// stop asks the process to end, as a system manager does.
+func (p *process) stop(t *testing.T) {
+	t.Helper()
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+	select {
+	case <-p.ended:
+	case <-time.After(20 * time.Second):
+		t.Errorf("%s did not stop within 20 s", p.name)
+		p.kill()
+	}
+}
+
+// kill ends the process group with SIGKILL and returns when it is gone. Servers
+// are sessions of their own: they stay.
+func (p *process) kill() {
+	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // it may have ended
+	<-p.ended
+}
+
+// refused waits until the process has given up by itself and gives its output.
+func (p *process) refused(t *testing.T, limit time.Duration) string {
+	t.Helper()
+	select {
+	case <-p.ended:
+	case <-time.After(limit):
+		t.Fatalf("%s still runs after %s:\n%s", p.name, limit, p.out)
+	}
+	if p.cmd.ProcessState.Success() {
+		t.Errorf("%s ended without an error:\n%s", p.name, p.out)
+	}
+	return p.out.String()
 }
 
 // eventually repeats f until it succeeds, for at most limit.

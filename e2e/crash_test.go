@@ -1,0 +1,133 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"testing"
+	"time"
+)
+
+// A crashed server is running again in about a second, and nobody notices.
+// GATEHOUSE_E2E_FULL=1 kills 20 times.
+func TestAServerKilledUnderLoadFailsNoIdempotentRequestAndNoSession(t *testing.T) {
+	d := newDomain(t, twoHosts(1)...)
+	d.boot()
+	people := signIn(t, d.public(), 10)
+	load := startLoad(t, people, 200)
+	var back []time.Duration
+	for i := range times(20, 6) {
+		h := d.hosts[i%2]
+		s := h.servers[len(h.servers)-1]
+		before := load.count()
+		eventually(t, 30*time.Second, "the load goes on", func(context.Context) error {
+			if n := load.count() - before; n < 200 {
+				return fmt.Errorf("%d requests since the last kill", n)
+			}
+			return nil
+		})
+		killed := d.pid(h, s)
+		killServer(t, killed)
+		back = append(back, eventually(t, 30*time.Second, s.name+" is back", func(ctx context.Context) error {
+			return answers("http://" + d.address(i%2, healthPort+s.number*portStep) + "/health/ready")(ctx)
+		}))
+		if now := d.pid(h, s); now == killed || now == 0 {
+			t.Errorf("%s is process %d, was %d", s.name, now, killed)
+		}
+	}
+	load.held()
+	goOn(t, people)
+	worst := back[0]
+	for _, b := range back {
+		worst = max(worst, b)
+	}
+	t.Logf("killed %d times under %d requests a second: ready again in %s (median), %s (worst); the goal is 1.5 s",
+		len(back), 200, median(back).Round(time.Millisecond), worst.Round(time.Millisecond))
+	if m := median(back); m > 10*time.Second {
+		t.Errorf("a killed server is ready again after %s", m)
+	}
+}
+
+// The agent's servers outlive it, and the next agent adopts them.
+func TestAKilledAgentLeavesItsServersAndTheNextOneAdoptsThem(t *testing.T) {
+	d := newDomain(t, twoHosts(1)...)
+	d.boot()
+	people := signIn(t, d.public(), 5)
+	load := startLoad(t, people, 50)
+	before := d.pids()
+	for i, h := range d.hosts {
+		d.agents[h.name].kill()
+		if now := d.pids(); !maps.Equal(now, before) {
+			t.Fatalf("without the agent of %s the servers are %v, were %v", h.name, now, before)
+		}
+		d.startAgent(i)
+		d.running(i)
+	}
+	if now := d.pids(); !maps.Equal(now, before) {
+		t.Errorf("the next agents run %v, want the adopted %v", now, before)
+	}
+	// Adopted is more than left alone: they take orders and changes.
+	d.change("Adopted")
+	d.must("/host=host2/server=server-2:restart(blocking=true)")
+	if now := d.pids(); now["server-2"] == before["server-2"] {
+		t.Errorf("server-2 was not restarted")
+	}
+	load.held()
+	goOn(t, people)
+}
+
+// A power cut of every process of the hosts.
+func TestAgentsAndServersKilledTogetherAreAllBack(t *testing.T) {
+	d := newDomain(t, twoHosts(1)...)
+	d.boot()
+	people := signIn(t, d.public(), 5)
+	before := d.pids()
+	for _, h := range d.hosts {
+		d.agents[h.name].kill()
+	}
+	for _, pid := range before {
+		killServer(t, pid)
+	}
+	for i := range d.hosts {
+		d.startAgent(i)
+	}
+	t.Logf("all servers are back after %s", d.ready(30*time.Second).Round(time.Millisecond))
+	for name, pid := range d.pids() {
+		if pid == before[name] {
+			t.Errorf("%s is process %d still", name, pid)
+		}
+	}
+	goOn(t, people)
+}
+
+// All controllers are gone, and the agents are restarted meanwhile, together
+// with their servers.
+func TestWithoutControllersServersBootFromTheSnapshotAndLaterChangesArrive(t *testing.T) {
+	d := newDomain(t, twoHosts(1)...)
+	d.boot()
+	people := signIn(t, d.public(), 5)
+	d.change("Before")
+	before := d.pids()
+	d.controller.kill()
+	for i, h := range d.hosts {
+		d.agents[h.name].stop(t)
+		if pid := d.pid(h, h.servers[0]); pid != 0 {
+			t.Fatalf("the agent of %s stopped, its server is process %d", h.name, pid)
+		}
+		d.startAgent(i)
+	}
+	t.Logf("without a controller all servers are ready after %s", d.ready(30*time.Second).Round(time.Millisecond))
+	for name, pid := range d.pids() {
+		if pid == before[name] {
+			t.Errorf("%s is process %d still", name, pid)
+		}
+	}
+	d.shows("Before") // what it boots from is the newest that it had
+	goOn(t, people)
+	d.startController()
+	d.change("After")
+	for i := range d.hosts {
+		d.running(i)
+	}
+	goOn(t, people)
+}
