@@ -175,7 +175,7 @@ func seesAccount(t *testing.T, b *formbrowser.Browser, address, user string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if page.Status != http.StatusOK || !strings.Contains(page.Text(), user) || strings.Contains(string(page.Body), `name="username"`) {
+	if page.Status != http.StatusOK || !strings.Contains(page.Text(), user) || !strings.Contains(page.Text(), "Log out") {
 		t.Fatalf("%s no longer knows the session: status %d: %.300s", page.URL, page.Status, page.Text())
 	}
 }
