@@ -21,6 +21,8 @@ type fleet struct {
 	sick     map[string]bool     // servers that do not start with the change
 	changed  func() bool         // whether the change is in force
 	hold     func(server string) // called before a restart is done, if not nil
+	// after, if not nil, may change what a restarted server is like.
+	after func(server string, s *hostlink.ServerStatus)
 }
 
 func (f *fleet) obey(host string) func(*hostlink.Order, *hostlink.ServerStatus) error {
@@ -31,6 +33,9 @@ func (f *fleet) obey(host string) func(*hostlink.Order, *hostlink.ServerStatus) 
 			f.hold(host + "/" + s.Name)
 		}
 		f.restarts = append(f.restarts, host+"/"+s.Name)
+		if f.after != nil {
+			f.after(host+"/"+s.Name, s)
+		}
 		if f.sick[host+"/"+s.Name] && f.changed() {
 			s.State, s.Healthy, s.Message = "FAILED", false, "it does not like the change"
 		}

@@ -3,9 +3,12 @@ package hostagent
 import (
 	"context"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/gatehouse-idp/gatehouse/hostagent/localstate"
 	"github.com/gatehouse-idp/gatehouse/hostagent/supervisor"
 	relaypb "github.com/gatehouse-idp/gatehouse/proto/configrelay"
+	"github.com/gatehouse-idp/gatehouse/proto/hostlink"
 )
 
 // ear hears what servers say: configrelay.Observer.
@@ -51,9 +54,20 @@ func (e ear) Applied(name string, applied *relaypb.Applied) {
 }
 
 func (e ear) Used(name string, usage *relaypb.Usage) {
-	e.a.mu.Lock()
-	defer e.a.mu.Unlock()
-	e.a.server(name).connections = usage.GetConnections()
+	a := e.a
+	a.mu.Lock()
+	v := a.server(name)
+	worse := usage.GetErrors() > v.usage.GetErrors()
+	next := &hostlink.ServerUsage{Connections: usage.GetConnections(), Requests: usage.GetRequests(), Errors: usage.GetErrors()}
+	if v.usage != nil { // a copy: what was told may still be on its way
+		next = proto.CloneOf(v.usage)
+		next.Connections, next.Requests, next.Errors = usage.GetConnections(), usage.GetRequests(), usage.GetErrors()
+	}
+	v.usage = next
+	a.mu.Unlock()
+	if worse { // the rest is told with the next measurement
+		a.changed()
+	}
 }
 
 // keys remembers the digests of tokens and keys: configrelay.Keys.

@@ -37,13 +37,12 @@ type server struct {
 	report *relaypb.Status
 	// applied is the digest the server runs, sent that which it was sent with
 	// which revision.
-	applied     string
-	sent        map[uint64]string
-	required    string
-	refused     string // the server's own problem with its configuration
-	usage       *hostlink.ServerUsage
-	connections uint32
-	version     string // of the program it runs
+	applied  string
+	sent     map[uint64]string
+	required string
+	refused  string                // the server's own problem with its configuration
+	usage    *hostlink.ServerUsage // nil: nothing is known; never changed
+	version  string                // of the program it runs
 }
 
 // server gives the entry of a name, made where needed; a.mu is held.
@@ -152,7 +151,7 @@ func (v *server) tell(a *Agent) *hostlink.ServerStatus {
 		s.SinceUnixMs = v.status.Since.UnixMilli()
 	}
 	if v.report != nil {
-		s.Node, s.Revision = v.report.GetNode(), v.report.GetRevision()
+		s.Node, s.Revision, s.Members = v.report.GetNode(), v.report.GetRevision(), v.report.GetMembers()
 		s.Healthy = v.status.State == supervisor.Started && v.report.GetHealthy()
 	}
 	if v.applied == v.digest && v.digest != "" {

@@ -34,7 +34,8 @@ func (a *Agent) measure(ctx context.Context) error {
 			a.mu.Lock()
 			v := a.server(s.Name)
 			v.usage = &hostlink.ServerUsage{CpuSeconds: u.CPUSeconds, ResidentBytes: u.ResidentBytes,
-				OpenFiles: uint32(u.OpenFiles), Connections: v.connections}
+				OpenFiles: uint32(u.OpenFiles), Connections: v.usage.GetConnections(),
+				Requests: v.usage.GetRequests(), Errors: v.usage.GetErrors()}
 			a.mu.Unlock()
 		}
 		a.changed()

@@ -16,7 +16,7 @@ import (
 //	rollout (id=my-plan) main(rolling-to-servers=false,max-failed-servers=1), other^third rollback-across-groups
 //	in-series: comma; concurrent-groups: ^
 //
-// and beyond it batch-size, canary and soak.
+// and beyond it batch-size, canary, soak, max-error-rate and require-cluster.
 type Plan struct {
 	ID                   string `json:"id,omitempty"` // a stored plan; the steps are then its
 	Steps                []Step `json:"in-series,omitempty"`
@@ -39,6 +39,25 @@ type GroupPlan struct {
 	BatchSize            int           `json:"batch-size"`       // servers at the same moment, at least 1
 	Canary               int           `json:"canary,omitempty"` // servers of the first batch, before all others; 0 for none
 	Soak                 time.Duration `json:"soak,omitempty"`   // how long a batch must stay healthy before the next, nanoseconds
+	// MaxErrorRate is how many percent of a server's answers may be 5xx from its
+	// restart to the end of its soak; nil: it is not asked. Judging takes time: a
+	// plan with an error rate and no soak soaks for DefaultErrorSoak.
+	MaxErrorRate *float64 `json:"max-error-rate,omitempty"`
+	// RequireCluster: all servers of the group and site that are up must see the
+	// same members before a server has passed its gate.
+	RequireCluster bool `json:"require-cluster,omitempty"`
+}
+
+// DefaultErrorSoak is how long a server is watched for errors when its plan has
+// no soak: hosts tell the counts of requests every 10 s, and errors at once.
+const DefaultErrorSoak = 30 * time.Second
+
+// Watch is how long a batch is watched after its gate.
+func (g GroupPlan) Watch() time.Duration {
+	if g.Soak == 0 && g.MaxErrorRate != nil {
+		return DefaultErrorSoak
+	}
+	return g.Soak
 }
 
 // DefaultPlan is the safe one: group after group, one server at a time, stop
@@ -114,6 +133,10 @@ func (g GroupPlan) String() string {
 	add(g.BatchSize != 1, "batch-size=%v", g.BatchSize)
 	add(g.Canary != 0, "canary=%v", g.Canary)
 	add(g.Soak != 0, "soak=%v", g.Soak)
+	if g.MaxErrorRate != nil {
+		add(true, "max-error-rate=%v", strconv.FormatFloat(*g.MaxErrorRate, 'f', -1, 64))
+	}
+	add(g.RequireCluster, "require-cluster=%v", g.RequireCluster)
 	if len(opts) == 0 {
 		return g.Group
 	}
@@ -270,13 +293,25 @@ func (g *GroupPlan) set(name, value string) error {
 		*to = n
 		return nil
 	}
-	switch name {
-	case "rolling-to-servers":
+	truth := func(to *bool) error {
 		v, err := strconv.ParseBool(value)
 		if err != nil {
 			return problem.Invalid.Errorf("%s must be true or false, not %q", name, value)
 		}
-		g.Rolling = v
+		*to = v
+		return nil
+	}
+	switch name {
+	case "rolling-to-servers":
+		return truth(&g.Rolling)
+	case "require-cluster":
+		return truth(&g.RequireCluster)
+	case "max-error-rate":
+		v, err := strconv.ParseFloat(strings.TrimSuffix(value, "%"), 64)
+		if err != nil || !(v >= 0 && v <= 100) {
+			return problem.Invalid.Errorf("%s must not be %q (valid: 0 to 100, in percent, as 0.5)", name, value)
+		}
+		g.MaxErrorRate = &v
 		return nil
 	case "max-failed-servers":
 		return number(&g.MaxFailedServers, 0, 1<<20)
@@ -294,5 +329,5 @@ func (g *GroupPlan) set(name, value string) error {
 		g.Soak = v
 		return nil
 	}
-	return problem.Invalid.Errorf("there is no option %q (valid: rolling-to-servers, max-failed-servers, max-failure-percentage, batch-size, canary, soak)", name)
+	return problem.Invalid.Errorf("there is no option %q (valid: rolling-to-servers, max-failed-servers, max-failure-percentage, batch-size, canary, soak, max-error-rate, require-cluster)", name)
 }

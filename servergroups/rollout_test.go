@@ -20,6 +20,8 @@ func TestRolloutPlanSyntax(t *testing.T) {
 	all.Rolling, all.MaxFailedServers = false, 1
 	slow := one("b")
 	slow.BatchSize, slow.Canary, slow.Soak, slow.MaxFailurePercentage = 3, 1, 30*time.Second, 40
+	watched, rate := one("a"), 0.5
+	watched.MaxErrorRate, watched.RequireCluster = &rate, true
 	for _, c := range []struct {
 		text string
 		want servergroups.Plan
@@ -28,6 +30,7 @@ func TestRolloutPlanSyntax(t *testing.T) {
 		{"rollout a,b", servergroups.Plan{Steps: []servergroups.Step{{Groups: []servergroups.GroupPlan{one("a")}}, {Groups: []servergroups.GroupPlan{one("b")}}}}},
 		{" a ( rolling-to-servers = false , max-failed-servers=1 ) ^ b(batch-size=3,canary=1,soak=30s,max-failure-percentage=40) rollback-across-groups",
 			servergroups.Plan{Steps: []servergroups.Step{{Groups: []servergroups.GroupPlan{all, slow}}}, RollbackAcrossGroups: true}},
+		{"a(max-error-rate=0.5%,require-cluster)", servergroups.Plan{Steps: []servergroups.Step{{Groups: []servergroups.GroupPlan{watched}}}}},
 		{"id=my-plan", servergroups.Plan{ID: "my-plan"}},
 	} {
 		got, err := servergroups.ParsePlan(c.text)
@@ -42,6 +45,9 @@ func TestRolloutPlanSyntax(t *testing.T) {
 		"a(max-failed=1)":            `no option "max-failed"`,
 		"a(batch-size=0)":            "batch-size",
 		"a(soak=5)":                  "soak",
+		"a(max-error-rate=101)":      "0 to 100",
+		"a(max-error-rate=NaN)":      "0 to 100",
+		"a(require-cluster=perhaps)": "true or false",
 		"a b":                        "column 3",
 		"a(canary=1":                 "comma or )",
 		"id=":                        "needs the name",
@@ -65,6 +71,11 @@ func TestRolloutPlanComesBackFromItsText(t *testing.T) {
 				BatchSize:            rapid.IntRange(1, 9).Draw(t, "batch"),
 				Canary:               rapid.IntRange(0, 3).Draw(t, "canary"),
 				Soak:                 time.Duration(rapid.Int64Range(0, 1<<40).Draw(t, "soak")),
+			}
+			plan.RequireCluster = rapid.Bool().Draw(t, "cluster")
+			if rapid.Bool().Draw(t, "watched") {
+				rate := rapid.Float64Range(0, 100).Draw(t, "rate")
+				plan.MaxErrorRate = &rate
 			}
 			if len(p.Steps) > 0 && rapid.Bool().Draw(t, "concurrent") {
 				last := &p.Steps[len(p.Steps)-1]

@@ -302,7 +302,7 @@ func (a *Agent) Tell() {
 		// A copy: the stream encodes it while the agent goes on.
 		list.Servers = append(list.Servers, &hostlink.ServerStatus{Name: s.Name, Group: s.Group, State: s.State, Revision: s.Revision,
 			Required: s.Required, Node: s.Node, Site: s.Site, Address: s.Address, Ports: s.Ports, Pid: s.Pid, Healthy: s.Healthy, Profile: s.Profile, Message: s.Message,
-			SinceUnixMs: s.SinceUnixMs, Restarts: s.Restarts})
+			SinceUnixMs: s.SinceUnixMs, Restarts: s.Restarts, Members: s.Members, Usage: s.Usage})
 	}
 	slices.SortFunc(list.Servers, func(x, y *hostlink.ServerStatus) int {
 		if x.Name < y.Name {

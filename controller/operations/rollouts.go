@@ -3,6 +3,7 @@ package operations
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/gatehouse-idp/gatehouse/controller/domain"
 	"github.com/gatehouse-idp/gatehouse/controller/rollout"
@@ -157,14 +158,23 @@ func (d *Desk) readPlan(text, stored string) (servergroups.Plan, error) {
 	return servergroups.ParsePlan(content)
 }
 
-// Restore implements rollout.Restorer.
-func (d *Desk) Restore(ctx context.Context, revision uint64, author, comment string) (uint64, error) {
+// Restore implements rollout.Restorer. What it made is known by its comment: a
+// leader that was lost between the revision and its note of it has still made
+// it, and what operators changed since must not be reverted with it.
+func (d *Desk) Restore(ctx context.Context, ro rollout.Rollout) (uint64, error) {
+	mark := "rollout " + ro.ID + " failed: "
+	s, _ := d.replica.State()
+	for _, revision := range s.History() {
+		if revision.Number > ro.Revision && strings.HasPrefix(revision.Comment, mark) {
+			return revision.Number, nil
+		}
+	}
 	r := request{
-		caller: access.Caller{Name: author, Mechanism: access.Local},
-		op:     profiles.Operation{Name: "revert", Params: map[string]any{"to": int64(revision)}, Headers: map[string]any{"comment": comment}},
+		caller: access.Caller{Name: ro.Author, Mechanism: access.Local},
+		op:     profiles.Operation{Name: "revert", Params: map[string]any{"to": int64(ro.Before)}, Headers: map[string]any{"comment": mark + ro.Problem}},
 	}
 	response, err := d.change(ctx, r, func(s domain.State) (profiles.Tree, any, error) {
-		tree, err := s.At(revision)
+		tree, err := s.At(ro.Before)
 		return tree, nil, err
 	})
 	return response.Revision, err

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/servergroups"
@@ -155,7 +154,7 @@ func (x *run) group(ctx, step context.Context, g servergroups.GroupPlan) error {
 		for i, name := range names {
 			batch[i] = index[name]
 		}
-		x.batch(ctx, batch, g.Soak)
+		x.batch(ctx, batch, g)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -167,11 +166,11 @@ func (x *run) group(ctx, step context.Context, g servergroups.GroupPlan) error {
 }
 
 // batch carries the change to some servers at once.
-func (x *run) batch(ctx context.Context, servers []int, soak time.Duration) {
+func (x *run) batch(ctx context.Context, servers []int, plan servergroups.GroupPlan) {
 	var together sync.WaitGroup
 	for _, i := range servers {
 		if s := x.server(i).State; s == Pending || s == Running {
-			together.Go(func() { x.one(ctx, i, soak) })
+			together.Go(func() { x.one(ctx, i, plan) })
 		}
 	}
 	together.Wait()
@@ -193,10 +192,10 @@ func (x *run) verdict(g servergroups.GroupPlan, members []int) error {
 }
 
 // one carries the change to one server.
-func (x *run) one(ctx context.Context, i int, soak time.Duration) {
+func (x *run) one(ctx context.Context, i int, plan servergroups.GroupPlan) {
 	s := x.server(i)
 	x.setServer(ctx, i, Running, "")
-	state, err := x.bring(ctx, s, x.revision, s.State == Running, soak)
+	state, err := x.bring(ctx, s, x.revision, s.State == Running, plan)
 	switch {
 	case ctx.Err() != nil: // undecided; it stays running
 	case err != nil:
@@ -212,7 +211,7 @@ func (x *run) one(ctx context.Context, i int, soak time.Duration) {
 // they run until they are restarted.
 func (x *run) restore(ctx context.Context) error {
 	r := x.view()
-	revision, err := x.restorer.Restore(ctx, r.Before, r.Author, fmt.Sprintf("rollout %s failed: %s", r.ID, r.Problem))
+	revision, err := x.restorer.Restore(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -225,7 +224,9 @@ func (x *run) restore(ctx context.Context) error {
 			continue
 		}
 		together.Go(func() {
-			if _, errs[i] = x.bring(ctx, s, revision, false, 0); errs[i] == nil {
+			// An earlier leader may have begun: a server that runs the restored
+			// revision is left alone.
+			if _, errs[i] = x.bring(ctx, s, revision, true, servergroups.GroupPlan{}); errs[i] == nil {
 				x.setServer(ctx, i, Restored, s.Problem)
 			}
 		})

@@ -7,6 +7,7 @@ import (
 	"github.com/gatehouse-idp/gatehouse/controller/publisher"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/proto/hostlink"
+	"github.com/gatehouse-idp/gatehouse/servergroups"
 )
 
 const (
@@ -21,12 +22,14 @@ const (
 )
 
 // bring brings one server to what the newest revision wants of it and through
-// its health gate. resumed says that an earlier leader may have done it.
-func (e *Engine) bring(ctx context.Context, s Server, revision uint64, resumed bool, soak time.Duration) (State, error) {
+// its health gate, as the plan of its group has it. resumed says that an earlier
+// leader may have done it.
+func (e *Engine) bring(ctx context.Context, s Server, revision uint64, resumed bool, plan servergroups.GroupPlan) (State, error) {
 	if err := e.taken(ctx, s.Host); err != nil {
 		return Failed, err
 	}
-	before := e.status(s)
+	began := e.status(s)
+	before := began
 	if before != nil && (before.State == "STOPPED" || before.State == "DISABLED") {
 		return Skipped, nil // it takes the change when it is started
 	}
@@ -39,10 +42,10 @@ func (e *Engine) bring(ctx context.Context, s Server, revision uint64, resumed b
 	} else if err := e.order(ctx, s, order, before); err != nil {
 		return Failed, err
 	}
-	if err := e.gate(ctx, s, before); err != nil {
+	if err := e.gate(ctx, s, before, plan.RequireCluster); err != nil {
 		return Failed, err
 	}
-	return Done, e.soak(ctx, s, soak)
+	return Done, e.soak(ctx, s, plan.Watch(), began, plan.MaxErrorRate)
 }
 
 // orderAttempts is how often an order is given when its host is lost before the
@@ -97,7 +100,8 @@ func (e *Engine) status(s Server) *hostlink.ServerStatus {
 
 // taken waits until the host has taken the newest revision.
 func (e *Engine) taken(ctx context.Context, host string) error {
-	return e.await(ctx, takeTimeout, "host "+host+" has not taken the revision", func(hosts map[string]publisher.HostState) (bool, error) {
+	why := "host " + host + " has not taken the revision"
+	return e.await(ctx, takeTimeout, &why, func(hosts map[string]publisher.HostState) (bool, error) {
 		h := hosts[host]
 		if h.Problem != "" {
 			return false, problem.Precondition.Errorf("host %s refused the revision: %s", host, h.Problem)
@@ -107,10 +111,12 @@ func (e *Engine) taken(ctx context.Context, host string) error {
 	})
 }
 
-// gate waits until the server is healthy: started, ready, and running what it
-// should. A status that is still the one from before the order does not count.
-func (e *Engine) gate(ctx context.Context, s Server, before *hostlink.ServerStatus) error {
-	return e.await(ctx, gateTimeout, "it did not become healthy", func(map[string]publisher.HostState) (bool, error) {
+// gate waits until the server is healthy: started, ready, running what it should
+// and, where it is asked, in the cluster. A status that is still the one from
+// before the order does not count.
+func (e *Engine) gate(ctx context.Context, s Server, before *hostlink.ServerStatus, cluster bool) error {
+	why := "it did not become healthy"
+	return e.await(ctx, gateTimeout, &why, func(hosts map[string]publisher.HostState) (bool, error) {
 		status := e.status(s)
 		if status == nil || same(status, before) {
 			return false, nil
@@ -118,34 +124,52 @@ func (e *Engine) gate(ctx context.Context, s Server, before *hostlink.ServerStat
 		if broken(status) {
 			return false, problem.Precondition.Errorf("it is %s: %s", status.State, status.Message)
 		}
-		return status.State == "STARTED" && status.Healthy && status.Required == "", nil
+		if status.State != "STARTED" || !status.Healthy || status.Required != "" {
+			return false, nil
+		}
+		if !cluster {
+			return true, nil
+		}
+		missing := apart(hosts, status)
+		why = "it did not come into the cluster: " + missing
+		return missing == "", nil
 	})
 }
 
-// soak watches the server for a time; it must stay healthy.
-func (e *Engine) soak(ctx context.Context, s Server, d time.Duration) error {
+// soak watches the server for a time; it must stay healthy and, where maxRate
+// (percent) says so, answer well. began is its status before it was touched.
+func (e *Engine) soak(ctx context.Context, s Server, d time.Duration, began *hostlink.ServerStatus, maxRate *float64) error {
+	if d <= 0 {
+		return nil
+	}
 	timer := e.clock.NewTimer(d)
 	defer timer.Stop()
-	for d > 0 {
+	for over := false; ; {
 		_, changed := e.hosts.Hosts()
-		if status := e.status(s); status == nil || status.State != "STARTED" || !status.Healthy {
+		status := e.status(s)
+		if status == nil || status.State != "STARTED" || !status.Healthy {
 			return problem.Precondition.Errorf("it did not stay healthy for %s", d)
+		}
+		if err := faults(began, status, maxRate); err != nil {
+			return err
+		}
+		if over {
+			return nil
 		}
 		select {
 		case <-timer.C:
-			return nil
+			over = true
 		case <-changed:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
-	return nil
 }
 
 func broken(s *hostlink.ServerStatus) bool { return s.State == "FAILED" || s.State == "BACKOFF" }
 
-// await waits for a condition of the hosts.
-func (e *Engine) await(ctx context.Context, limit time.Duration, otherwise string, ok func(map[string]publisher.HostState) (bool, error)) error {
+// await waits for a condition of the hosts; why says what did not come in time.
+func (e *Engine) await(ctx context.Context, limit time.Duration, why *string, ok func(map[string]publisher.HostState) (bool, error)) error {
 	timer := e.clock.NewTimer(limit)
 	defer timer.Stop()
 	for {
@@ -156,7 +180,7 @@ func (e *Engine) await(ctx context.Context, limit time.Duration, otherwise strin
 		select {
 		case <-changed:
 		case <-timer.C:
-			return problem.Timeout.Errorf("%s within %s", otherwise, limit)
+			return problem.Timeout.Errorf("%s within %s", *why, limit)
 		case <-ctx.Done():
 			return ctx.Err()
 		}

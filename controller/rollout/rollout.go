@@ -42,9 +42,11 @@ type Records interface {
 	Delete(ctx context.Context, kind, key string, expect uint64) error
 }
 
-// Restorer brings an earlier revision back, as a new one.
+// Restorer brings the revision before a rollout back, as a new one.
 type Restorer interface {
-	Restore(ctx context.Context, revision uint64, author, comment string) (uint64, error)
+	// Restore does so once for a rollout: called again, by a later leader, it gives
+	// the revision that it made then.
+	Restore(ctx context.Context, r Rollout) (uint64, error)
 }
 
 // State is where a rollout or one of its servers is.

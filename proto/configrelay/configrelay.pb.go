@@ -254,11 +254,13 @@ type Status struct {
 	// starting, ready, suspending, suspended, stopping, failed
 	State string `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
 	// What it is doing or why it failed, for people.
-	Message       string            `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
-	Node          string            `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
-	Ports         map[string]uint32 `protobuf:"bytes,4,rep,name=ports,proto3" json:"ports,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
-	Healthy       bool              `protobuf:"varint,5,opt,name=healthy,proto3" json:"healthy,omitempty"`
-	Revision      uint64            `protobuf:"varint,6,opt,name=revision,proto3" json:"revision,omitempty"`
+	Message  string            `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	Node     string            `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
+	Ports    map[string]uint32 `protobuf:"bytes,4,rep,name=ports,proto3" json:"ports,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	Healthy  bool              `protobuf:"varint,5,opt,name=healthy,proto3" json:"healthy,omitempty"`
+	Revision uint64            `protobuf:"varint,6,opt,name=revision,proto3" json:"revision,omitempty"`
+	// The members of its cluster as it sees them, by node, itself included.
+	Members       []string `protobuf:"bytes,7,rep,name=members,proto3" json:"members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -333,6 +335,13 @@ func (x *Status) GetRevision() uint64 {
 		return x.Revision
 	}
 	return 0
+}
+
+func (x *Status) GetMembers() []string {
+	if x != nil {
+		return x.Members
+	}
+	return nil
 }
 
 // Applied answers a new configuration.
@@ -451,8 +460,12 @@ func (x *CommandResult) GetProblem() string {
 }
 
 type Usage struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Connections   uint32                 `protobuf:"varint,1,opt,name=connections,proto3" json:"connections,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Connections uint32                 `protobuf:"varint,1,opt,name=connections,proto3" json:"connections,omitempty"`
+	// Since the process began: requests that were answered, and how many of them
+	// with 5xx.
+	Requests      uint64 `protobuf:"varint,2,opt,name=requests,proto3" json:"requests,omitempty"`
+	Errors        uint64 `protobuf:"varint,3,opt,name=errors,proto3" json:"errors,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -490,6 +503,20 @@ func (*Usage) Descriptor() ([]byte, []int) {
 func (x *Usage) GetConnections() uint32 {
 	if x != nil {
 		return x.Connections
+	}
+	return 0
+}
+
+func (x *Usage) GetRequests() uint64 {
+	if x != nil {
+		return x.Requests
+	}
+	return 0
+}
+
+func (x *Usage) GetErrors() uint64 {
+	if x != nil {
+		return x.Errors
 	}
 	return 0
 }
@@ -1030,14 +1057,15 @@ const file_configrelay_configrelay_proto_rawDesc = "" +
 	"\vspawn_token\x18\x03 \x01(\tR\n" +
 	"spawnToken\x12#\n" +
 	"\rreconnect_key\x18\x04 \x01(\tR\freconnectKey\x12\x18\n" +
-	"\aversion\x18\x05 \x01(\tR\aversion\"\xff\x01\n" +
+	"\aversion\x18\x05 \x01(\tR\aversion\"\x99\x02\n" +
 	"\x06Status\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\tR\x05state\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x12\n" +
 	"\x04node\x18\x03 \x01(\tR\x04node\x12A\n" +
 	"\x05ports\x18\x04 \x03(\v2+.gatehouse.configrelay.v1.Status.PortsEntryR\x05ports\x12\x18\n" +
 	"\ahealthy\x18\x05 \x01(\bR\ahealthy\x12\x1a\n" +
-	"\brevision\x18\x06 \x01(\x04R\brevision\x1a8\n" +
+	"\brevision\x18\x06 \x01(\x04R\brevision\x12\x18\n" +
+	"\amembers\x18\a \x03(\tR\amembers\x1a8\n" +
 	"\n" +
 	"PortsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -1048,9 +1076,11 @@ const file_configrelay_configrelay_proto_rawDesc = "" +
 	"\aproblem\x18\x03 \x01(\tR\aproblem\"9\n" +
 	"\rCommandResult\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
-	"\aproblem\x18\x02 \x01(\tR\aproblem\")\n" +
+	"\aproblem\x18\x02 \x01(\tR\aproblem\"]\n" +
 	"\x05Usage\x12 \n" +
-	"\vconnections\x18\x01 \x01(\rR\vconnections\"\xfb\x02\n" +
+	"\vconnections\x18\x01 \x01(\rR\vconnections\x12\x1a\n" +
+	"\brequests\x18\x02 \x01(\x04R\brequests\x12\x16\n" +
+	"\x06errors\x18\x03 \x01(\x04R\x06errors\"\xfb\x02\n" +
 	"\vInstruction\x12=\n" +
 	"\awelcome\x18\x01 \x01(\v2!.gatehouse.configrelay.v1.WelcomeH\x00R\awelcome\x12O\n" +
 	"\rconfiguration\x18\x02 \x01(\v2'.gatehouse.configrelay.v1.ConfigurationH\x00R\rconfiguration\x12C\n" +

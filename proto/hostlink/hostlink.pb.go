@@ -802,6 +802,9 @@ type ServerStatus struct {
 	Version string `protobuf:"bytes,17,opt,name=version,proto3" json:"version,omitempty"`
 	// When its process started; 0 when there is none.
 	StartedUnixMs int64 `protobuf:"varint,18,opt,name=started_unix_ms,json=startedUnixMs,proto3" json:"started_unix_ms,omitempty"`
+	// The members of its cluster as it sees them, by node, itself included; empty:
+	// it is in none.
+	Members       []string `protobuf:"bytes,19,rep,name=members,proto3" json:"members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -962,6 +965,13 @@ func (x *ServerStatus) GetStartedUnixMs() int64 {
 	return 0
 }
 
+func (x *ServerStatus) GetMembers() []string {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
 type ServerUsage struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	CpuSeconds    float64                `protobuf:"fixed64,1,opt,name=cpu_seconds,json=cpuSeconds,proto3" json:"cpu_seconds,omitempty"`
@@ -972,8 +982,11 @@ type ServerUsage struct {
 	// processes, and the page cache that is charged to them.
 	GroupMemoryBytes uint64  `protobuf:"varint,5,opt,name=group_memory_bytes,json=groupMemoryBytes,proto3" json:"group_memory_bytes,omitempty"`
 	GroupCpuSeconds  float64 `protobuf:"fixed64,6,opt,name=group_cpu_seconds,json=groupCpuSeconds,proto3" json:"group_cpu_seconds,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// What it answered since its process began, and how many of that were 5xx.
+	Requests      uint64 `protobuf:"varint,7,opt,name=requests,proto3" json:"requests,omitempty"`
+	Errors        uint64 `protobuf:"varint,8,opt,name=errors,proto3" json:"errors,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ServerUsage) Reset() {
@@ -1044,6 +1057,20 @@ func (x *ServerUsage) GetGroupMemoryBytes() uint64 {
 func (x *ServerUsage) GetGroupCpuSeconds() float64 {
 	if x != nil {
 		return x.GroupCpuSeconds
+	}
+	return 0
+}
+
+func (x *ServerUsage) GetRequests() uint64 {
+	if x != nil {
+		return x.Requests
+	}
+	return 0
+}
+
+func (x *ServerUsage) GetErrors() uint64 {
+	if x != nil {
+		return x.Errors
 	}
 	return 0
 }
@@ -1934,7 +1961,7 @@ const file_hostlink_hostlink_proto_rawDesc = "" +
 	"\bchecksum\x18\x02 \x01(\tR\bchecksum\x12\x18\n" +
 	"\aproblem\x18\x03 \x01(\tR\aproblem\"O\n" +
 	"\x0eServerStatuses\x12=\n" +
-	"\aservers\x18\x01 \x03(\v2#.gatehouse.hostlink.v1.ServerStatusR\aservers\"\xe4\x04\n" +
+	"\aservers\x18\x01 \x03(\v2#.gatehouse.hostlink.v1.ServerStatusR\aservers\"\xfe\x04\n" +
 	"\fServerStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12\x14\n" +
@@ -1954,11 +1981,12 @@ const file_hostlink_hostlink_proto_rawDesc = "" +
 	"\x05usage\x18\x0f \x01(\v2\".gatehouse.hostlink.v1.ServerUsageR\x05usage\x12\x18\n" +
 	"\aprofile\x18\x10 \x01(\tR\aprofile\x12\x18\n" +
 	"\aversion\x18\x11 \x01(\tR\aversion\x12&\n" +
-	"\x0fstarted_unix_ms\x18\x12 \x01(\x03R\rstartedUnixMs\x1a8\n" +
+	"\x0fstarted_unix_ms\x18\x12 \x01(\x03R\rstartedUnixMs\x12\x18\n" +
+	"\amembers\x18\x13 \x03(\tR\amembers\x1a8\n" +
 	"\n" +
 	"PortsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"\xf0\x01\n" +
+	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"\xa4\x02\n" +
 	"\vServerUsage\x12\x1f\n" +
 	"\vcpu_seconds\x18\x01 \x01(\x01R\n" +
 	"cpuSeconds\x12%\n" +
@@ -1967,7 +1995,9 @@ const file_hostlink_hostlink_proto_rawDesc = "" +
 	"open_files\x18\x03 \x01(\rR\topenFiles\x12 \n" +
 	"\vconnections\x18\x04 \x01(\rR\vconnections\x12,\n" +
 	"\x12group_memory_bytes\x18\x05 \x01(\x04R\x10groupMemoryBytes\x12*\n" +
-	"\x11group_cpu_seconds\x18\x06 \x01(\x01R\x0fgroupCpuSeconds\"c\n" +
+	"\x11group_cpu_seconds\x18\x06 \x01(\x01R\x0fgroupCpuSeconds\x12\x1a\n" +
+	"\brequests\x18\a \x01(\x04R\brequests\x12\x16\n" +
+	"\x06errors\x18\b \x01(\x04R\x06errors\"c\n" +
 	"\vOrderResult\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aproblem\x18\x02 \x01(\tR\aproblem\x12\x12\n" +

@@ -230,6 +230,8 @@ func (b *balancer) resume() { b.health.Drain("") }
 
 func (b *balancer) node() string { return "" }
 
+func (b *balancer) members() []string { return nil }
+
 func (b *balancer) ports() map[string]uint32 { return portsOf(b.listeners) }
 
 func (b *balancer) closeListeners() {

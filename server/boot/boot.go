@@ -45,6 +45,9 @@ type generation interface {
 	node() string
 	// ports are the socket bindings that are listened on.
 	ports() map[string]uint32
+	// members are the nodes of the cluster as this server sees them, itself
+	// included, in order; none: it is in no cluster.
+	members() []string
 }
 
 // environment is what a generation may use of its process.
@@ -57,6 +60,8 @@ type environment struct {
 	certify func(ctx context.Context, request []byte) (certificate, authority []byte, err error)
 	// level changes the least level that is logged.
 	level func(zerolog.Level)
+	// traffic counts what is answered, over all generations of the process.
+	traffic *traffic
 }
 
 // newGeneration prepares the services that a configuration asks for.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"slices"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -33,7 +34,8 @@ type identity struct {
 	health    *health.Server
 	metrics   *prometheus.Registry
 	discovery *cluster.Directory
-	listeners map[string]net.Listener // by binding name
+	mesh      atomic.Pointer[caches.Mesh] // nil until it was joined
+	listeners map[string]net.Listener     // by binding name
 	web       []webListener
 }
 
@@ -59,7 +61,7 @@ func newIdentity(ctx context.Context, env environment, cfg servergroups.ServerCo
 		listeners: map[string]net.Listener{},
 	}
 	g.now.Store(&read)
-	g.gate = newGate(http.HandlerFunc(g.serve))
+	g.gate = newGate(env.traffic.count(http.HandlerFunc(g.serve)))
 	if err := g.listen(ctx); err != nil {
 		g.closeListeners()
 		return nil, err
@@ -106,6 +108,7 @@ func (g *identity) boot(ctx context.Context, ready func()) error {
 	if err != nil {
 		return err
 	}
+	g.mesh.Store(&mesh)
 	work := caches.NewWork(caches.WorkConfig{Mesh: mesh, Clock: g.Clock, Log: g.Log})
 	store := g.cached(base, work)
 	g.observe(base, mesh)
@@ -216,6 +219,20 @@ func (g *identity) resume() {
 }
 
 func (g *identity) node() string { return g.nodeName }
+
+func (g *identity) members() []string {
+	mesh := g.mesh.Load()
+	if mesh == nil || g.listeners[clusterBinding] == nil {
+		return nil
+	}
+	view, _ := (*mesh).View()
+	names := make([]string, len(view.Members))
+	for i, m := range view.Members {
+		names[i] = m.Name
+	}
+	slices.Sort(names)
+	return names
+}
 
 func (g *identity) ports() map[string]uint32 { return portsOf(g.listeners) }
 

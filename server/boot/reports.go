@@ -16,7 +16,8 @@ type reports struct {
 	status  *configrelay.Status
 	apply   *configrelay.Applied
 	request []byte // certificate request
-	dirty   struct{ status, apply, request bool }
+	usage   *configrelay.Usage
+	dirty   struct{ status, apply, request, usage bool }
 	results []*configrelay.CommandResult
 }
 
@@ -42,6 +43,16 @@ func (r *reports) setStatus(s *configrelay.Status) {
 	r.change(func() { r.status, r.dirty.status = s, true })
 }
 
+// setUsage reports the requests answered, if there were more.
+func (r *reports) setUsage(requests, failed uint64) {
+	r.mu.Lock()
+	same := r.usage.GetRequests() == requests && r.usage.GetErrors() == failed
+	r.mu.Unlock()
+	if !same {
+		r.change(func() { r.usage, r.dirty.usage = &configrelay.Usage{Requests: requests, Errors: failed}, true })
+	}
+}
+
 // applied answers a configuration: "" is live, else "reload-required" or
 // "restart-required"; trouble says why it cannot be used.
 func (r *reports) applied(revision uint64, required, trouble string) {
@@ -64,6 +75,7 @@ func (r *reports) done(id, trouble string) {
 func (r *reports) repeat() {
 	r.change(func() {
 		r.dirty.status, r.dirty.apply, r.dirty.request = r.status != nil, r.apply != nil, r.request != nil
+		r.dirty.usage = r.usage != nil
 	})
 }
 
@@ -80,10 +92,13 @@ func (r *reports) take() (out []*configrelay.Report) {
 	if r.dirty.request {
 		out = append(out, &configrelay.Report{Report: &configrelay.Report_CertificateRequest{CertificateRequest: r.request}})
 	}
+	if r.dirty.usage {
+		out = append(out, &configrelay.Report{Report: &configrelay.Report_Usage{Usage: r.usage}})
+	}
 	for _, result := range r.results {
 		out = append(out, &configrelay.Report{Report: &configrelay.Report_CommandResult{CommandResult: result}})
 	}
-	r.dirty.status, r.dirty.apply, r.dirty.request = false, false, false
+	r.dirty.status, r.dirty.apply, r.dirty.request, r.dirty.usage = false, false, false, false
 	r.results = nil
 	return out
 }

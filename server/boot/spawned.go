@@ -3,6 +3,7 @@ package boot
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/gatehouse-idp/gatehouse/internal/clock"
@@ -52,6 +53,8 @@ type spawned struct {
 	pending *servergroups.ServerConfig // what a reload would run
 	servers []*configrelay.DirectoryServer
 	state   string
+	members []string // as last told
+	traffic traffic
 }
 
 // ending says why a generation ended.
@@ -104,6 +107,7 @@ func (s *spawned) generation(ctx context.Context) (ending, error) {
 		say:     func(message string) { s.report("starting", message) },
 		certify: s.certify,
 		level:   s.levels.set,
+		traffic: &s.traffic,
 	}
 	gen, err := newGeneration(genCtx, env, s.current)
 	if err != nil {
@@ -128,11 +132,15 @@ func (s *spawned) generation(ctx context.Context) (ending, error) {
 // serve reacts to everything that a running generation may be told. When it
 // returns without an error the generation has been drained and is to be ended.
 func (s *spawned) serve(ctx context.Context, gen generation, ready <-chan struct{}, done <-chan error) (ending, error) {
+	tick := s.Clock.NewTicker(tellEvery)
+	defer tick.Stop()
 	for {
 		select {
 		case <-ready:
 			ready = nil
 			s.ready(gen)
+		case <-tick.C:
+			s.tell(gen)
 		case cfg := <-s.relay.configurations:
 			s.configure(gen, cfg)
 		case s.servers = <-s.relay.directories:
@@ -239,10 +247,23 @@ func (s *spawned) report(state, message string) {
 	}
 }
 
+// tellEvery is how often it is looked whether members or traffic changed.
+const tellEvery = time.Second
+
+// tell reports what changes by itself.
+func (s *spawned) tell(gen generation) {
+	requests, failed := s.traffic.counts()
+	s.relay.reports.setUsage(requests, failed)
+	if s.state == "ready" && !slices.Equal(s.members, gen.members()) {
+		s.status(gen, s.state, "")
+	}
+}
+
 func (s *spawned) status(gen generation, state, message string) {
+	s.members = gen.members()
 	s.relay.reports.setStatus(&configrelay.Status{
 		State: state, Message: message, Node: gen.node(), Ports: gen.ports(),
-		Healthy: state == "ready", Revision: s.current.Revision,
+		Healthy: state == "ready", Revision: s.current.Revision, Members: s.members,
 	})
 }
 

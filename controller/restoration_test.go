@@ -1,0 +1,111 @@
+package controller_test
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/gatehouse-idp/gatehouse/controller"
+	"github.com/gatehouse-idp/gatehouse/internal/problem"
+	"github.com/gatehouse-idp/gatehouse/proto/hostlink"
+)
+
+func TestARestorationGoesOnUnderANewLeader(t *testing.T) {
+	all := cluster(t)
+	if err := transferTo(all["c1"], "c1"); err != nil {
+		t.Fatal(err)
+	}
+	watcher := all["c3"]
+	f := roster(t, watcher, "h2/api")
+	before := watcher.webContext()
+	// The leader is lost while the first server goes back to the revision before.
+	goingBack, goOn := make(chan struct{}), make(chan struct{})
+	bad := true // until h2/api has failed with the change
+	var back sync.Once
+	f.changed = func() bool { return bad }
+	f.hold = func(server string) {
+		if server != "h1/api" || !strings.Contains(strings.Join(f.restarts, " "), "h2/api") {
+			return
+		}
+		bad = false
+		back.Do(func() { close(goingBack); <-goOn })
+	}
+	asked := make(chan error, 1)
+	go func() {
+		_, err := watcher.follow("api,web rollback-across-groups")
+		asked <- err
+	}()
+	<-goingBack
+	all["c1"].stop()
+	// An operator goes on meanwhile; the restoration must not undo that.
+	until(t, "the operator's write is accepted", func() bool { _, err := watcher.try("add", "/profile=meanwhile"); return err == nil })
+	close(goOn)
+	<-asked // the one who asked may have lost sight of it
+	var last string
+	until(t, "the rollout is restored", func() bool {
+		r, err := watcher.try("rollouts", "")
+		last = fmt.Sprint(r.Result, err)
+		return err == nil && strings.Contains(last, "state:restored") && !strings.Contains(last, "state:restoring")
+	})
+	if watcher.webContext() != before {
+		t.Errorf("web-context is %v, want %v", watcher.webContext(), before)
+	}
+	watcher.do("read-resource", "/profile=meanwhile")
+	var history []struct {
+		Revision uint64
+		Comment  string
+	}
+	decode(t, watcher.do("history", "").Result, &history)
+	reverts := 0
+	for _, h := range history {
+		if strings.HasPrefix(h.Comment, "rollout ") {
+			reverts++
+		}
+	}
+	if reverts != 1 {
+		t.Errorf("restored %d times: %+v", reverts, history)
+	}
+	until(t, "all servers run", func() bool {
+		return strings.Count(fmt.Sprint(watcher.do("read-attribute", "/host=*/server=*", "name", "server-state").Result), "result:running") == 4
+	})
+	if strings.Contains(f.order(), "/web") {
+		t.Errorf("servers that were never reached were restarted: %s", f.order())
+	}
+}
+
+func TestTheGateAsksForTheClusterAndTheErrorRate(t *testing.T) {
+	for _, tt := range []struct {
+		name, plan string
+		after      func(server string, s *hostlink.ServerStatus) // what a restarted server is like
+		says       string
+	}{
+		{"all is well", "web(require-cluster,max-error-rate=1,soak=100ms),api", func(string, *hostlink.ServerStatus) {}, ""},
+		{"errors after the restart", "web(max-error-rate=1,soak=10s),api", func(server string, s *hostlink.ServerStatus) {
+			// The process goes on counting: simulated ones have no PID.
+			s.Usage = &hostlink.ServerUsage{Requests: s.Usage.GetRequests() + 40, Errors: s.Usage.GetErrors() + 20}
+		}, "it answered 20 of 40 requests with 5xx"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := start(t, controller.Config{})
+			f := roster(t, p)
+			// The fleet's servers are in a cluster by group, and see it at once.
+			f.after = func(server string, s *hostlink.ServerStatus) {
+				s.Members = []string{"h1.web", "h2.web"}
+				s.Node = strings.Replace(server, "/", ".", 1)
+				tt.after(server, s)
+			}
+			for _, host := range []string{"h1", "h2"} {
+				p.do("restart", "/host="+host+"/server-config=web")
+			}
+			before := p.webContext()
+			_, err := p.follow(tt.plan)
+			if tt.says == "" && (err != nil || p.webContext() != "sso") {
+				t.Errorf("%v, web-context %v", err, p.webContext())
+			}
+			if tt.says != "" && (!problem.Is(err, problem.Precondition) || !strings.Contains(err.Error(), tt.says) || p.webContext() != before) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
