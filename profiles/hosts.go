@@ -18,10 +18,11 @@ func host() *Description {
 			{Type: "core-service", Name: "management", Implicit: true, Description: managementService(false)},
 			{Type: "server", Name: Wildcard, Runtime: true, Description: runningServer()},
 		},
-		Operations: []OperationDescription{
-			{Name: "reload", Text: "Start the host agent's services anew; servers keep running.", Runtime: true},
-			{Name: "shutdown", Text: "Stop the host's servers and its agent.", Runtime: true},
-		},
+		Operations: append(bulkOperations(),
+			OperationDescription{Name: "reload", Text: "Start the host agent's services anew, from its file; servers keep running.", Runtime: true},
+			OperationDescription{Name: "shutdown", Text: "Stop the host's servers and its agent.", Runtime: true, Params: []Attribute{
+				{Name: "restart", Type: Bool, Default: false, Text: "Start the agent's program again instead, as it is installed now; servers keep running."},
+			}}),
 	}
 }
 
@@ -32,6 +33,8 @@ func serverConfig() *Description {
 		Attributes: []Attribute{
 			{Name: "group", Type: String, Required: true, Literal: true, Reference: "server-group", Effect: Restart, Text: "The server's group."},
 			{Name: "auto-start", Type: Bool, Default: true, Effect: Live, Text: "Whether the server starts with its host."},
+			{Name: "update-auto-start-with-server-status", Type: Bool, Default: false, Effect: None,
+				Text: "Whether an operator's start or stop of the server becomes its auto-start."},
 			{Name: "restart-policy", Type: String, Default: "always", Allowed: []string{"always", "on-failure", "never"}, Effect: Live,
 				Text: "Whether the server starts again when it ends by itself."},
 			{Name: "socket-binding-group", Type: String, Literal: true, Reference: "socket-binding-group", Effect: Restart,
@@ -57,7 +60,7 @@ func runningServer() *Description {
 }
 
 func serverOperations() []OperationDescription {
-	blocking := Attribute{Name: "blocking", Type: Bool, Default: false, Text: "Wait until it is done."}
+	blocking := Attribute{Name: "blocking", Type: Bool, Default: true, Text: "Wait until it is done."}
 	timeout := Attribute{Name: "suspend-timeout", Aliases: []string{"timeout"}, Type: Int, Default: int64(0), Unit: "seconds",
 		Text: "How long running requests are waited for."}
 	op := func(name, text string, params ...Attribute) OperationDescription {

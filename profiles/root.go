@@ -118,9 +118,15 @@ func serverGroup() *Description {
 
 // groupOperations act on all servers of a group, or of the domain.
 func groupOperations() []OperationDescription {
+	return append(bulkOperations(), OperationDescription{Name: "rolling-restart",
+		Text: "Restart the servers in order, behind health gates.", Runtime: true})
+}
+
+// bulkOperations act on all servers of a host, a group or the domain at once.
+func bulkOperations() []OperationDescription {
 	timeout := Attribute{Name: "suspend-timeout", Aliases: []string{"timeout"}, Type: Int, Default: int64(0), Unit: "seconds",
 		Text: "How long running requests are waited for."}
-	blocking := Attribute{Name: "blocking", Type: Bool, Default: false, Text: "Wait until it is done."}
+	blocking := Attribute{Name: "blocking", Type: Bool, Default: true, Text: "Wait until it is done."}
 	op := func(name, text string, params ...Attribute) OperationDescription {
 		return OperationDescription{Name: name, Text: text, Runtime: true, Params: params}
 	}
@@ -131,7 +137,8 @@ func groupOperations() []OperationDescription {
 		op("reload-servers", "Start the servers' services anew, all at once.", blocking),
 		op("suspend-servers", "Finish running requests and take no new ones.", timeout),
 		op("resume-servers", "Take requests again."),
-		op("rolling-restart", "Restart the servers in order, behind health gates."),
+		op("kill-servers", "Kill the servers' processes."),
+		op("destroy-servers", "Kill the servers' processes and everything that they started."),
 	}
 }
 

@@ -4,10 +4,12 @@
 package hosttest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/xdg-go/scram"
 	"google.golang.org/grpc"
@@ -38,6 +40,14 @@ type Agent struct {
 	// they come: many of them share a machine with the controller that is
 	// measured.
 	Blind bool
+	// Protocol is what the agent speaks; 0 means what this program does.
+	Protocol uint32
+	// Version is of Hello.
+	Version string
+	// Ahead is how far the host's clock is ahead.
+	Ahead time.Duration
+	// Ordered, if not nil, is called with each order to the host itself.
+	Ordered func(*hostlink.Order)
 	// Quiet leaves out the statuses that follow a snapshot.
 	Quiet bool
 
@@ -150,7 +160,8 @@ func (a *Agent) Connect(ctx context.Context, address string) error {
 	}
 	a.mu.Lock()
 	a.stream = stream
-	hello := &hostlink.Hello{Host: a.Name, Installation: a.Installation, Boot: "1", Protocol: 1, Version: "test",
+	hello := &hostlink.Hello{Host: a.Name, Installation: a.Installation, Boot: "1",
+		Protocol: cmp.Or(a.Protocol, hostlink.NewestProtocol), Version: cmp.Or(a.Version, "test"), Facts: &hostlink.Facts{Cores: 4, MemoryBytes: 8 << 30},
 		HostOperations: a.Operations, Revision: a.revision, Checksum: a.checksum, Address: "127.0.0.1"}
 	_ = stream.Send(&hostlink.Report{Report: &hostlink.Report_Hello{Hello: hello}})
 	a.mu.Unlock()
@@ -183,7 +194,7 @@ func (a *Agent) take(i *hostlink.Instruction) {
 	case *hostlink.Instruction_Order:
 		go a.order(m.Order)
 	case *hostlink.Instruction_Probe:
-		a.send(&hostlink.Report{Report: &hostlink.Report_ProbeReply{ProbeReply: &hostlink.ProbeReply{SentUnixNs: m.Probe.SentUnixNs, HostUnixNs: clock.Real().Now().UnixNano()}}})
+		a.send(&hostlink.Report{Report: &hostlink.Report_ProbeReply{ProbeReply: &hostlink.ProbeReply{SentUnixNs: m.Probe.SentUnixNs, HostUnixNs: clock.Real().Now().Add(a.Ahead).UnixNano()}}})
 	}
 }
 
@@ -261,6 +272,8 @@ func (a *Agent) order(o *hostlink.Order) {
 	switch {
 	case status == nil && o.Server != "":
 		err = problem.NotFound.Errorf("no server %s", o.Server)
+	case o.Server == "" && a.Ordered != nil:
+		a.Ordered(o)
 	case status != nil:
 		do(o, status, a.revision)
 		a.runs[o.Server] = a.wants[o.Server]

@@ -18,8 +18,9 @@ import (
 // "-servers" behind it, for all servers of a host, a group or the domain.
 var lifecycle = []string{"start", "stop", "restart", "reload", "suspend", "resume", "kill", "destroy"}
 
-// orderTimeout is how long a host may take for one of them, when the operation
-// does not say: a server's own graceful stop (30 s) and start.
+// orderTimeout is how long a host may take for one of them, beside the time that
+// the operation gives requests in flight: a server's own graceful stop (30 s)
+// and start.
 const orderTimeout = 60 * time.Second
 
 // outcome is what came of an order for one server.
@@ -43,7 +44,7 @@ func (d *Desk) manyServers(ctx context.Context, r request) (api.Response, error)
 	var orders sync.WaitGroup
 	for i, s := range list {
 		orders.Go(func() {
-			_, errs[i] = d.publisher.Order(ctx, s.host, publisher.Order{Kind: kind, Server: s.name, Timeout: r.timeout(orderTimeout), Parameters: r.op.Params})
+			_, errs[i] = d.publisher.Order(ctx, s.host, publisher.Order{Kind: kind, Server: s.name, Timeout: orderTimeout + r.grace(), Parameters: r.op.Params})
 			outcomes[i] = outcome{Host: s.host, Server: s.name, Outcome: "success"}
 			if errs[i] != nil {
 				outcomes[i].Outcome, outcomes[i].Problem = "failed", errs[i].Error()
@@ -51,6 +52,9 @@ func (d *Desk) manyServers(ctx context.Context, r request) (api.Response, error)
 		})
 	}
 	orders.Wait()
+	if err := d.keepStatus(ctx, r, kind, list, errs); err != nil {
+		return api.Response{Result: outcomes}, err
+	}
 	if single := len(list) == 1 && !r.op.Address.HasWildcard(); single && shapeOf(r.op.Address) >= atServer {
 		return api.Response{Result: d.stateOf(list[0])}, errs[0]
 	}

@@ -265,6 +265,10 @@ func own(at shape, name string) handler {
 		return (*Desk).readServer
 	case at == atConfig && name == "read-resource":
 		return (*Desk).readConfig
+	case at == atHost && (name == "reload" || name == "shutdown"):
+		return (*Desk).hostOrder
+	case at == atHost && (name == "read-resource" || name == "read-attribute"):
+		return (*Desk).readHost
 	case at == atHost && (name == "read-children-names" || name == "read-children-resources"):
 		return (*Desk).readHostChildren
 	}

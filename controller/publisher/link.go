@@ -40,6 +40,7 @@ type link struct {
 
 // outbox is what is to be sent next.
 type outbox struct {
+	welcome     *hostlink.Welcome
 	snapshot    *hostlink.Snapshot
 	directory   *hostlink.Directory
 	controllers []string
@@ -100,12 +101,17 @@ func (p *Publisher) Serve(name string, stream Stream) error {
 	if hello == nil || hello.Host != name {
 		return problem.Invalid.Errorf("cannot connect host %s: its first message is not its own hello", name)
 	}
+	protocol, err := p.negotiate(hello)
+	if err != nil {
+		return err
+	}
 	if len(hello.HostOperations) > 0 {
 		if err := p.registrar.Register(stream.Context(), name, hello.HostOperations); err != nil {
 			return err
 		}
 	}
 	l := newLink(name)
+	l.offer(func(o *outbox) { o.welcome = &hostlink.Welcome{Protocol: protocol, Version: p.speaks.Version} })
 	if err := p.up(l, hello); err != nil {
 		return err
 	}
@@ -114,6 +120,23 @@ func (p *Publisher) Serve(name string, stream Stream) error {
 	received := make(chan error, 1)
 	go func() { received <- p.receive(l, stream) }()
 	return p.send(l, stream, received)
+}
+
+// negotiate refuses a host with which this controller has no protocol in
+// common, before anything of it counts. Its servers run on without us.
+func (p *Publisher) negotiate(hello *hostlink.Hello) (protocol uint32, err error) {
+	theirs := hello.Protocols()
+	if protocol = hostlink.Negotiate(p.speaks, theirs); protocol > 0 {
+		return protocol, nil
+	}
+	first := "the host's agent"
+	if theirs.Oldest > p.speaks.Newest {
+		first = "the controllers"
+	}
+	p.log.Error().Str("host", hello.Host).Stringer("agent", theirs).Stringer("controller", p.speaks).Msg("refused a host: no protocol in common")
+	return 0, problem.WithHint(
+		problem.Unsupported.Errorf("cannot connect host %s: its agent speaks %s, this controller %s", hello.Host, theirs, p.speaks),
+		"upgrade %s first, one minor version at a time", first)
 }
 
 // send writes the outbox to the stream until the link ends.
@@ -140,13 +163,17 @@ func (p *Publisher) send(l *link, stream Stream, received <-chan error) error {
 	}
 }
 
-// take empties the outbox: orders first, they are small and someone waits.
+// take empties the outbox: after the welcome orders first, they are small and someone waits.
 func (l *link) take(c clock.Clock) []*hostlink.Instruction {
 	l.mu.Lock()
 	out := l.out
 	l.out = outbox{}
 	l.mu.Unlock()
-	list := out.queue
+	var list []*hostlink.Instruction
+	if out.welcome != nil {
+		list = append(list, &hostlink.Instruction{Instruction: &hostlink.Instruction_Welcome{Welcome: out.welcome}})
+	}
+	list = append(list, out.queue...)
 	if out.controllers != nil {
 		list = append(list, &hostlink.Instruction{Instruction: &hostlink.Instruction_Controllers{Controllers: &hostlink.Controllers{Addresses: out.controllers}}})
 	}

@@ -13,7 +13,8 @@ import (
 // Order is what a host is told to do.
 type Order struct {
 	// Kind is one of proto/hostlink's: start, stop, restart, reload, suspend,
-	// resume, kill, destroy, read-log, support-bundle.
+	// resume, kill, destroy, read-log, support-bundle, host-reload,
+	// host-shutdown.
 	Kind   string
 	Server string // "": the host itself
 	// Timeout is how long the host may take; required.

@@ -40,14 +40,17 @@ type Registrar interface {
 type Config struct {
 	Source    Source
 	Registrar Registrar
-	Clock     clock.Clock
-	Log       zerolog.Logger
+	// Version is the program's, for people.
+	Version string
+	Clock   clock.Clock
+	Log     zerolog.Logger
 }
 
 // Publisher serves this controller's hosts. It is safe for concurrent use.
 type Publisher struct {
 	source    Source
 	registrar Registrar
+	speaks    hostlink.Speaks
 	clock     clock.Clock
 	log       zerolog.Logger
 
@@ -110,6 +113,7 @@ func New(cfg Config) *Publisher {
 	return &Publisher{
 		source:    cfg.Source,
 		registrar: cfg.Registrar,
+		speaks:    hostlink.Speaks{Oldest: hostlink.OldestProtocol, Newest: hostlink.NewestProtocol, Version: cfg.Version},
 		clock:     cfg.Clock,
 		log:       cfg.Log,
 		hosts:     map[string]*host{},

@@ -60,7 +60,7 @@ type pipe struct {
 
 func newPipe(ctx context.Context, installation string) *pipe {
 	p := &pipe{ctx: ctx, up: make(chan *hostlink.Report, 16), down: make(chan *hostlink.Instruction)}
-	p.up <- &hostlink.Report{Report: &hostlink.Report_Hello{Hello: &hostlink.Hello{Host: "h", Installation: installation}}}
+	p.up <- &hostlink.Report{Report: &hostlink.Report_Hello{Hello: &hostlink.Hello{Host: "h", Installation: installation, Protocol: hostlink.NewestProtocol}}}
 	return p
 }
 
