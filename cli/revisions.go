@@ -27,6 +27,7 @@ type plan struct {
 		Group  string `json:"group"`
 		Effect string `json:"effect"`
 	} `json:"servers"`
+	Notes []string `json:"notes"`
 }
 
 // dryRun asks what an operation would do.
@@ -58,6 +59,9 @@ func into(value, to any) error {
 
 func (s *Session) printPlan(p plan) {
 	out := s.settings.Out
+	for _, note := range p.Notes {
+		fmt.Fprintln(out, "note: "+note)
+	}
 	if len(p.Changes) == 0 {
 		fmt.Fprintln(out, "no change")
 		return

@@ -3,6 +3,7 @@ package operations
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/gatehouse-idp/gatehouse/controller/domain"
@@ -46,7 +47,7 @@ func (d *Desk) history(_ context.Context, r request) (api.Response, error) {
 func (d *Desk) diff(_ context.Context, r request) (api.Response, error) {
 	s, _ := d.replica.State()
 	if text := r.text("toml"); text != "" {
-		wanted, err := fileTree(s, r, text)
+		wanted, _, err := fileTree(s, r, text)
 		if err != nil {
 			return api.Response{}, err
 		}
@@ -91,28 +92,31 @@ func (d *Desk) applyTOML(ctx context.Context, r request) (api.Response, error) {
 	if err != nil {
 		return api.Response{}, err
 	}
-	return d.change(ctx, r, func(s domain.State) (profiles.Tree, any, error) {
-		tree, err := fileTree(s, r, text)
-		if err != nil {
+	kept := 0
+	response, err := d.change(ctx, r, func(s domain.State) (tree profiles.Tree, result any, err error) {
+		if tree, kept, err = fileTree(s, r, text); err != nil {
 			return tree, nil, err
 		}
 		return tree, profiles.Diff(s.Tree(), tree), nil
 	})
+	if p, dry := response.Result.(plan); dry && kept > 0 {
+		p.Notes = append(p.Notes, fmt.Sprintf("the file says nothing of hosts: the %d of the domain are kept as they are", kept))
+		response.Result = p
+	}
+	return response, err
 }
 
 // fileTree is the model that a file wants. A file that says nothing of hosts
-// leaves them as they are: their own files say what they are.
-func fileTree(s domain.State, r request, text string) (profiles.Tree, error) {
+// leaves them as they are, since their own files say what they are; kept is how
+// many.
+func fileTree(s domain.State, r request, text string) (tree profiles.Tree, kept int, err error) {
 	file := r.text("file")
 	if file == "" {
 		file = "domain.toml"
 	}
-	tree, err := profiles.ParseTOML(file, []byte(text))
-	if err != nil {
-		return tree, err
-	}
-	if len(tree.Names(nil, "host")) > 0 {
-		return tree, nil
+	tree, err = profiles.ParseTOML(file, []byte(text))
+	if err != nil || len(tree.Names(nil, "host")) > 0 {
+		return tree, 0, err
 	}
 	var hosts profiles.ChangeSet
 	for _, c := range profiles.Diff(tree, s.Tree()) {
@@ -120,5 +124,11 @@ func fileTree(s domain.State, r request, text string) (profiles.Tree, error) {
 			hosts = append(hosts, c)
 		}
 	}
-	return hosts.Patch(tree), nil
+	tree = hosts.Patch(tree)
+	// The file is right in itself; with the hosts it need not be.
+	if issues := tree.Check(); len(issues) > 0 {
+		return tree, 0, problem.WithHint(problem.Invalid.Errorf("cannot apply %s: it says nothing of hosts, and the hosts of the domain do not fit to it: %s", file, issues[0]),
+			"keep what hosts name, or change the hosts first")
+	}
+	return tree, len(tree.Names(nil, "host")), nil
 }

@@ -11,6 +11,9 @@ type plan struct {
 	Changes profiles.ChangeSet `json:"changes"`
 	Effect  profiles.Effect    `json:"effect"`
 	Servers []affected         `json:"servers"`
+	// Notes say, for people, what the change leaves alone that one might think it
+	// does not.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // affected is a server that a change reaches.

@@ -59,9 +59,7 @@ func (r running) resource() map[string]any {
 		"server-state": state, "status": s.State, "healthy": s.Healthy, "revision": s.Revision,
 		"node": s.Node, "site": s.Site, "address": s.Address, "ports": ports, "pid": s.Pid, "restarts": s.Restarts,
 		"since": time.UnixMilli(s.SinceUnixMs).UTC().Format(time.RFC3339), "message": s.Message,
-	}
-	if len(s.Members) > 0 {
-		out["cluster-members"] = s.Members
+		"cluster-members": append([]string{}, s.Members...),
 	}
 	if u := s.Usage; u != nil {
 		out["usage"] = map[string]any{"cpu-seconds": u.CpuSeconds, "resident-bytes": u.ResidentBytes, "open-files": u.OpenFiles, "connections": u.Connections,
