@@ -3,6 +3,7 @@ package boot
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
@@ -32,10 +33,11 @@ func (g *identity) open(ctx context.Context) (storage.Store, error) {
 	return asStore(sqlite.Open(ctx, s.database.address, o))
 }
 
-// asStore keeps a failed driver from becoming a store that is not nil.
+// asStore keeps a failed driver from becoming a store that is not nil, and says
+// where the operator finds what is wrong.
 func asStore[S storage.Store](store S, err error) (storage.Store, error) {
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("/subsystem=datasources/data-source=%s, connection-url: %w", dataSource, err)
 	}
 	return store, nil
 }

@@ -48,6 +48,7 @@ type relay struct {
 	commands       chan *configrelay.Command
 	certificates   chan *configrelay.Certificate
 	reports        *reports
+	heard          chan struct{} // closed when the agent has all reports, after reports.end
 }
 
 // newRelay reads where the agent is from the environment and the spawn token
@@ -60,6 +61,7 @@ func newRelay(getenv func(string) string, stdin io.Reader, c clock.Clock, versio
 		commands:       make(chan *configrelay.Command, 8),
 		certificates:   make(chan *configrelay.Certificate, 1),
 		reports:        newReports(),
+		heard:          make(chan struct{}),
 	}
 	if r.socket == "" || r.server == "" {
 		return nil, problem.WithHint(problem.Invalid.Errorf("cannot run a server of a domain: %s and %s are not set", relayVariable, serverVariable),
@@ -85,6 +87,11 @@ func (r *relay) Run(ctx context.Context) error {
 	lost := false
 	for {
 		err := r.attach(ctx, configrelay.NewConfigRelayClient(conn))
+		if r.reports.toldAll() {
+			close(r.heard)
+			<-ctx.Done()
+			return ctx.Err()
+		}
 		switch kind := problem.KindOf(err); {
 		case ctx.Err() != nil:
 			return ctx.Err()

@@ -19,11 +19,13 @@ type reports struct {
 	usage   *configrelay.Usage
 	dirty   struct{ status, apply, request, usage bool }
 	results []*configrelay.CommandResult
+	last    bool // nothing follows: the link ends when all is told
 }
 
 // sender is the sending half of a link.
 type sender interface {
 	Send(*configrelay.Report) error
+	CloseSend() error
 }
 
 func newReports() *reports { return &reports{wake: make(chan struct{}, 1)} }
@@ -103,13 +105,18 @@ func (r *reports) take() (out []*configrelay.Report) {
 	return out
 }
 
-// sendTo tells everything to one link until ctx ends or the link breaks.
+// sendTo tells everything to one link until ctx ends or the link breaks. After
+// the last word it ends the link from our side: the agent ends it from its own
+// when it has heard all.
 func (r *reports) sendTo(ctx context.Context, link sender) error {
 	for {
 		for _, report := range r.take() {
 			if err := link.Send(report); err != nil {
 				return err
 			}
+		}
+		if r.toldAll() {
+			return link.CloseSend()
 		}
 		select {
 		case <-r.wake:
@@ -119,11 +126,14 @@ func (r *reports) sendTo(ctx context.Context, link sender) error {
 	}
 }
 
-// flushed reports whether everything was handed to a link.
-func (r *reports) flushed() bool {
+// end says that nothing follows what was reported.
+func (r *reports) end() { r.change(func() { r.last = true }) }
+
+// toldAll reports whether the last word was handed to a link.
+func (r *reports) toldAll() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return !r.dirty.status && !r.dirty.apply && len(r.results) == 0
+	return r.last && !r.dirty.status && !r.dirty.apply && !r.dirty.request && len(r.results) == 0
 }
 
 // forgetRequest is called when the certificate came: it is not asked for again

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/gatehouse-idp/gatehouse/internal/clock"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/internal/tasks"
 	"github.com/gatehouse-idp/gatehouse/profiles"
@@ -51,6 +50,7 @@ type spawned struct {
 
 	current servergroups.ServerConfig  // what runs
 	pending *servergroups.ServerConfig // what a reload would run
+	waits   string                     // what pending needs: reload-required or restart-required
 	servers []*configrelay.DirectoryServer
 	state   string
 	members []string // as last told
@@ -76,12 +76,12 @@ func (s *spawned) run(ctx context.Context) error {
 		end, err := s.generation(ctx)
 		if err != nil {
 			s.report("failed", err.Error())
-			s.farewell(ctx)
+			s.farewell()
 			return err
 		}
 		if end == endStop {
 			s.report("stopping", "")
-			s.farewell(ctx)
+			s.farewell()
 			return errTold
 		}
 		if s.pending != nil {
@@ -90,11 +90,15 @@ func (s *spawned) run(ctx context.Context) error {
 	}
 }
 
-// farewell gives the link a moment to carry what was reported last.
-func (s *spawned) farewell(ctx context.Context) {
-	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	for !s.relay.reports.flushed() && clock.Sleep(limited, s.Clock, 5*time.Millisecond) == nil {
+// farewell waits a moment until the agent has heard what was reported last:
+// why a server ends is told by nobody else.
+func (s *spawned) farewell() {
+	s.relay.reports.end()
+	limit := s.Clock.NewTimer(time.Second)
+	defer limit.Stop()
+	select {
+	case <-s.relay.heard:
+	case <-limit.C:
 	}
 }
 
@@ -164,7 +168,11 @@ func (s *spawned) serve(ctx context.Context, gen generation, ready <-chan struct
 func (s *spawned) ready(gen generation) {
 	gen.resume()
 	s.state = "ready"
-	s.relay.reports.applied(s.current.Revision, "", "")
+	if s.pending == nil {
+		s.relay.reports.applied(s.current.Revision, "", "")
+	} else { // it came while this generation was being made
+		s.relay.reports.applied(s.pending.Revision, s.waits, "")
+	}
 	s.status(gen, "ready", "")
 	s.Log.Info().Uint64("revision", s.current.Revision).Msg("ready")
 }
@@ -175,7 +183,7 @@ func (s *spawned) configure(gen generation, cfg servergroups.ServerConfig) {
 	effect, _ := servergroups.Effect(s.current, cfg)
 	required := map[profiles.Effect]string{profiles.Reload: "reload-required", profiles.Restart: "restart-required"}[effect]
 	if required != "" {
-		s.pending = &cfg
+		s.pending, s.waits = &cfg, required
 		s.relay.reports.applied(cfg.Revision, required, "")
 		s.Log.Info().Uint64("revision", cfg.Revision).Str("required", required).Msg("the new configuration waits")
 		return
