@@ -392,15 +392,3 @@ func (d *domain) explains(address string, words ...string) {
 	})
 	d.t.Logf("%s: %s", address, out)
 }
-
-// connected waits until the domain says that a host is.
-func (d *domain) connected(name string) {
-	d.t.Helper()
-	eventually(d.t, 30*time.Second, name+" is connected", func(context.Context) error {
-		out, err := d.try("/host=" + name + ":read-attribute(name=host-state)")
-		if err == nil && !strings.Contains(string(out), "running") {
-			err = fmt.Errorf("it is %s", out)
-		}
-		return err
-	})
-}
