@@ -27,7 +27,7 @@ func (a *Agent) measure(ctx context.Context) error {
 			if s.PID == 0 {
 				continue
 			}
-			u, err := supervisor.Measure(s.PID)
+			u, err := supervisor.Measure(s.Name, s.PID)
 			if err != nil {
 				continue // it has just ended
 			}
@@ -35,7 +35,8 @@ func (a *Agent) measure(ctx context.Context) error {
 			v := a.server(s.Name)
 			v.usage = &hostlink.ServerUsage{CpuSeconds: u.CPUSeconds, ResidentBytes: u.ResidentBytes,
 				OpenFiles: uint32(u.OpenFiles), Connections: v.usage.GetConnections(),
-				Requests: v.usage.GetRequests(), Errors: v.usage.GetErrors()}
+				Requests: v.usage.GetRequests(), Errors: v.usage.GetErrors(),
+				GroupMemoryBytes: u.GroupMemoryBytes, GroupCpuSeconds: u.GroupCPUSeconds}
 			a.mu.Unlock()
 		}
 		a.changed()

@@ -59,11 +59,18 @@ func (r running) resource() map[string]any {
 		"server-state": state, "status": s.State, "healthy": s.Healthy, "revision": s.Revision,
 		"node": s.Node, "site": s.Site, "address": s.Address, "ports": ports, "pid": s.Pid, "restarts": s.Restarts,
 		"since": time.UnixMilli(s.SinceUnixMs).UTC().Format(time.RFC3339), "message": s.Message,
-		"cluster-members": append([]string{}, s.Members...),
+		"cluster-members": append([]string{}, s.Members...), "version": s.Version,
+	}
+	if s.StartedUnixMs > 0 {
+		out["started"] = time.UnixMilli(s.StartedUnixMs).UTC().Format(time.RFC3339)
 	}
 	if u := s.Usage; u != nil {
-		out["usage"] = map[string]any{"cpu-seconds": u.CpuSeconds, "resident-bytes": u.ResidentBytes, "open-files": u.OpenFiles, "connections": u.Connections,
+		usage := map[string]any{"cpu-seconds": u.CpuSeconds, "resident-bytes": u.ResidentBytes, "open-files": u.OpenFiles, "connections": u.Connections,
 			"requests": u.Requests, "errors": u.Errors}
+		if u.GroupMemoryBytes > 0 {
+			usage["group-memory-bytes"], usage["group-cpu-seconds"] = u.GroupMemoryBytes, u.GroupCpuSeconds
+		}
+		out["usage"] = usage
 	}
 	return out
 }

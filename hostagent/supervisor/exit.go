@@ -18,7 +18,11 @@ type Exit struct {
 	Signal string // "", or for example SIGKILL
 	// OutOfMemory: the machine, or Go's runtime, had no memory left for it.
 	OutOfMemory bool
-	// Unknown: it was not our child, so its parent was told and not we.
+	// Unknown: the exit code cannot be known, and Code and Signal mean nothing.
+	// It was adopted from an earlier agent's process, so it was never our child:
+	// the kernel gives a child's end to its parent alone, wait(2). The policy
+	// on-failure takes it for a failure. An agent that reloads, or restarts its
+	// program in the same process, keeps its children and knows their ends.
 	Unknown bool
 	// Problem is why it could not be started, or why we ended it.
 	Problem string

@@ -196,30 +196,6 @@ func sessionMembers(session int) []int {
 	return members
 }
 
-// Usage is what a process uses of the machine.
-type Usage struct {
-	CPUSeconds    float64
-	ResidentBytes uint64
-	OpenFiles     int
-}
-
-// ticksPerSecond is USER_HZ, 100 in Linux's user-space interface on every
-// architecture we build for.
-const ticksPerSecond = 100
-
-// Measure reads the usage of a process.
-func Measure(pid int) (Usage, error) {
-	st, err := readStat(pid)
-	if err != nil {
-		return Usage{}, problem.NotFound.Errorf("cannot measure process %d: %w", pid, err)
-	}
-	u := Usage{CPUSeconds: float64(st.cpu) / ticksPerSecond, ResidentBytes: st.rss * uint64(os.Getpagesize())}
-	if files, err := os.ReadDir("/proc/" + strconv.Itoa(pid) + "/fd"); err == nil {
-		u.OpenFiles = len(files)
-	}
-	return u, nil
-}
-
 // pause stops the process and waits until each of its threads stands still;
 // the returned function, which may be called twice, lets it go on.
 func (h *handle) pause() (resume func()) {

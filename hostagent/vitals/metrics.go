@@ -34,10 +34,12 @@ var (
 	resident   = described("server_resident_bytes", "Resident memory of its process.", perServer...)
 	files      = described("server_open_files", "Open files of its process.", perServer...)
 	clients    = described("server_connections", "Connections that it serves.", perServer...)
+	requests   = described("server_requests_total", "Requests that its process has answered.", perServer...)
+	failures   = described("server_errors_total", "Requests that its process has answered with 5xx.", perServer...)
 	groupUsed  = described("server_group_memory_bytes", "Memory of its control group, page cache included.", perServer...)
 	groupCPU   = described("server_group_cpu_seconds_total", "Processor time of its control group.", perServer...)
 	everything = []*prometheus.Desc{info, connected, linkSince, skew, revision, cores, memory, diskFree, inState,
-		state, healthy, restarts, startedAt, cpu, resident, files, clients, groupUsed, groupCPU}
+		state, healthy, restarts, startedAt, cpu, resident, files, clients, requests, failures, groupUsed, groupCPU}
 )
 
 // collector makes metrics of the View of the moment.
@@ -97,6 +99,8 @@ func collectUsage(emit func(*prometheus.Desc, prometheus.ValueType, float64, ...
 	emit(resident, prometheus.GaugeValue, float64(u.GetResidentBytes()), name, group)
 	emit(files, prometheus.GaugeValue, float64(u.GetOpenFiles()), name, group)
 	emit(clients, prometheus.GaugeValue, float64(u.GetConnections()), name, group)
+	emit(requests, prometheus.CounterValue, float64(u.GetRequests()), name, group)
+	emit(failures, prometheus.CounterValue, float64(u.GetErrors()), name, group)
 	if u.GetGroupMemoryBytes() > 0 {
 		emit(groupUsed, prometheus.GaugeValue, float64(u.GetGroupMemoryBytes()), name, group)
 		emit(groupCPU, prometheus.CounterValue, u.GetGroupCpuSeconds(), name, group)
