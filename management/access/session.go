@@ -148,6 +148,16 @@ func (s *Sessions) Bearer(ctx context.Context, token string) (Caller, error) {
 	return Caller{Name: u.Name, Grants: u.Grants, Mechanism: SCRAM}, nil
 }
 
+// Expiry is when a token that Bearer accepts ends.
+func (s *Sessions) Expiry(token string) time.Time {
+	text, _, _ := strings.Cut(token, ".")
+	var c claims
+	if body, err := base64.RawURLEncoding.DecodeString(text); err != nil || json.Unmarshal(body, &c) != nil {
+		return time.Time{}
+	}
+	return time.Unix(c.Expires, 0)
+}
+
 // Basic checks a name and a password. Its channel must be encrypted.
 func (s *Sessions) Basic(ctx context.Context, name, password string) (Caller, error) {
 	u, err := s.store.User(ctx, name)

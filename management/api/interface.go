@@ -51,10 +51,12 @@ func New(c Config) *Interface {
 // Call is one operation as it came in.
 type call struct {
 	caller access.Caller
-	via    string // "native" or "http", for the audit log
+	via    string // "native", "http" or "console", for the audit log
 	op     profiles.Operation
 	// emit, if not nil, makes the call a Follow.
 	emit func(event any) error
+	// again leaves a read that succeeds out of the audit log, see Inside.
+	again bool
 }
 
 // execute authorises, runs and audits one operation.
@@ -102,7 +104,7 @@ func (i *Interface) run(ctx context.Context, c call) (Response, error) {
 // audit records a call as the model wants it: access=audit may leave reads out,
 // or everything but what was denied.
 func (i *Interface) audit(c call, tree profiles.Tree, r Response, err error, outcome string) {
-	if outcome != "denied" && !access.Audited(c.op, tree) {
+	if outcome != "denied" && (!access.Audited(c.op, tree) || c.again && err == nil && c.op.ReadOnly()) {
 		return
 	}
 	e := access.Event{
