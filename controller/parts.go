@@ -18,6 +18,7 @@ import (
 
 	"github.com/gatehouse-idp/gatehouse/controller/authority"
 	"github.com/gatehouse-idp/gatehouse/controller/consensus"
+	"github.com/gatehouse-idp/gatehouse/controller/console"
 	"github.com/gatehouse-idp/gatehouse/controller/operations"
 	"github.com/gatehouse-idp/gatehouse/controller/peers"
 	"github.com/gatehouse-idp/gatehouse/controller/publisher"
@@ -44,6 +45,7 @@ type parts struct {
 	publisher  *publisher.Publisher
 	desk       *operations.Desk
 	api        *api.Interface
+	console    *console.Console
 }
 
 // messageLimit bounds a gRPC message: a snapshot of a host with 1,000 servers.
@@ -83,7 +85,12 @@ func (c *Controller) assemble(in installation) (*parts, error) {
 		Model: p.desk, Users: users{p.replica}, SessionKey: sessions, Audit: c.cfg.Audit, Metrics: c.cfg.Metrics,
 		Healthy: p.healthy, Version: c.cfg.Version, Clock: c.cfg.Clock, Log: c.cfg.Log,
 	})
-	return p, nil
+	forms, err := hkdf.Key(sha256.New, in.LogKey, nil, "gatehouse console forms v1", 32)
+	if err != nil {
+		return nil, err
+	}
+	p.console, err = console.New(console.Config{Management: p.api, Key: forms, Version: c.cfg.Version, Clock: c.cfg.Clock, Log: c.cfg.Log})
+	return p, err
 }
 
 // run runs the parts. They stop in the reverse order: first those that let work
@@ -106,6 +113,7 @@ func (p *parts) run(ctx context.Context) error {
 		tasks.Task{Name: "relay", Run: p.keepRelay},
 		tasks.Task{Name: "certificate", Run: p.keepCertificate},
 		tasks.Task{Name: "native port", Run: p.serveNative},
+		tasks.Task{Name: "console", Run: p.console.Run},
 		tasks.Task{Name: "HTTP management port", Run: p.serveHTTP},
 		tasks.Task{Name: "management socket", Run: func(ctx context.Context) error {
 			return p.api.ServeLocal(ctx, filepath.Join(p.cfg.Dir, SocketName))
@@ -160,9 +168,14 @@ func (p *parts) serveNative(ctx context.Context) error {
 	}
 }
 
-// serveHTTP serves the HTTP management interface, over TLS.
+// serveHTTP serves the HTTP management interface and the console, over TLS.
 func (p *parts) serveHTTP(ctx context.Context) error {
-	server := &http.Server{Handler: p.api.HTTP(), ReadHeaderTimeout: 10 * time.Second, TLSConfig: p.identity.ServerWithChain(false, p.allow)}
+	paths := http.NewServeMux()
+	paths.Handle("/", p.api.HTTP())
+	paths.Handle("/{$}", p.console)
+	paths.Handle("/console", p.console)
+	paths.Handle("/console/", p.console)
+	server := &http.Server{Handler: paths, ReadHeaderTimeout: 10 * time.Second, TLSConfig: p.identity.ServerWithChain(false, p.allow)}
 	served := make(chan error, 1)
 	go func() { served <- server.ServeTLS(p.listeners.http, "", "") }() // the certificate is in the configuration
 	select {

@@ -10,3 +10,9 @@ import "embed"
 //
 //go:embed all:themes
 var Themes embed.FS
+
+// Console has the domain console: a template for each page, layout.html for what
+// all share, and console.css and console.js.
+//
+//go:embed all:console
+var Console embed.FS

@@ -1,0 +1,123 @@
+package console
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/gatehouse-idp/gatehouse/internal/problem"
+	"github.com/gatehouse-idp/gatehouse/profiles"
+)
+
+// rolloutLine is one rollout.
+type rolloutLine struct {
+	ID       string          `json:"rollout"`
+	Author   string          `json:"author"`
+	Started  time.Time       `json:"started"`
+	Ended    time.Time       `json:"ended"`
+	Revision uint64          `json:"revision"`
+	Before   uint64          `json:"before"`
+	State    string          `json:"state"`
+	Problem  string          `json:"problem"`
+	Servers  []rolloutServer `json:"servers"`
+}
+
+type rolloutServer struct {
+	Host    string `json:"host"`
+	Server  string `json:"server"`
+	Group   string `json:"group"`
+	Need    string `json:"need"`
+	State   string `json:"state"`
+	Problem string `json:"problem"`
+}
+
+// Over reports whether nothing more will happen.
+func (r rolloutLine) Over() bool { return r.State != "running" && r.State != "restoring" }
+
+// Done is how many of the servers have had their turn.
+func (r rolloutLine) Done() int {
+	n := 0
+	for _, s := range r.Servers {
+		if s.State != "pending" && s.State != "running" {
+			n++
+		}
+	}
+	return n
+}
+
+// Tone is how a rollout's or its server's state is coloured.
+func (r rolloutLine) Tone() string { return toneOf(r.State) }
+
+// Tone is how the state is coloured.
+func (s rolloutServer) Tone() string { return toneOf(s.State) }
+
+func toneOf(state string) string {
+	switch state {
+	case "done":
+		return "good"
+	case "failed":
+		return "bad"
+	case "restored", "restoring":
+		return "warn"
+	case "running":
+		return "busy"
+	}
+	return "off"
+}
+
+// rolloutLines lists the rollouts kept, the newest first.
+func (v *visit) rolloutLines() ([]rolloutLine, error) {
+	var list []rolloutLine
+	_, err := v.read(nil, "rollouts", nil, &list)
+	return list, err
+}
+
+type rolloutsView struct {
+	Rollouts []rolloutLine
+	Groups   []string // whose servers the caller may restart
+	All      bool     // those of the whole domain too
+}
+
+// rollouts shows what is on its way and what was.
+func (c *Console) rollouts(v *visit) {
+	var page rolloutsView
+	var err error
+	if page.Rollouts, err = v.rolloutLines(); err != nil {
+		v.fail(err)
+		return
+	}
+	var groups []string
+	if _, err := v.read(nil, "read-children-names", map[string]any{"child-type": "server-group"}, &groups); err != nil {
+		v.fail(err)
+		return
+	}
+	for _, name := range groups {
+		if v.may(profiles.Address{{Type: "server-group", Name: name}}, "rolling-restart", nil) {
+			page.Groups = append(page.Groups, name)
+		}
+	}
+	page.All = v.may(nil, "rolling-restart", nil)
+	v.show("rollouts.html", view{Title: "Rollouts", Section: "/console/rollouts", Live: true, Content: page})
+}
+
+// startRollout restarts the servers of a group, or of the domain, one at a time.
+func (c *Console) startRollout(v *visit) {
+	op := profiles.Operation{Name: "rolling-restart"}
+	group, all := v.r.PostForm.Get("group"), v.r.PostForm.Get("all") != ""
+	switch {
+	case group != "":
+		op.Address = profiles.Address{{Type: "server-group", Name: group}}
+	case !all:
+		v.fail(problem.Invalid.Errorf("cannot start a rolling restart: choose a server group"))
+		return
+	}
+	_, over, err := v.begin(op)
+	if err != nil {
+		v.fail(err)
+		return
+	}
+	done := "under-way"
+	if over {
+		done = "ordered"
+	}
+	http.Redirect(v.w, v.r, "/console/rollouts?done="+done, http.StatusSeeOther)
+}

@@ -1,0 +1,115 @@
+package console
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/gatehouse-idp/gatehouse/internal/problem"
+	"github.com/gatehouse-idp/gatehouse/management/api"
+	"github.com/gatehouse-idp/gatehouse/profiles"
+)
+
+// logLines is how much of a server's log its page shows.
+const logLines = 200
+
+// orders are what the page of a server can order, in the order of its buttons.
+var orders = []string{"start", "restart", "reload", "suspend", "resume", "stop"}
+
+type serverView struct {
+	serverLine
+	Orders     []string // those that the caller may give and that make sense now
+	Log        string
+	LogProblem string
+	Configured string // the address of its configuration
+}
+
+// server shows one server: what it runs, and the end of its log.
+func (c *Console) server(v *visit) {
+	s, err := v.oneServer(v.r.URL.Query())
+	if err != nil {
+		v.fail(err)
+		return
+	}
+	v.show("server.html", view{Title: s.Name + " on " + s.Host, Section: "/console", Live: true, Content: s})
+}
+
+func (v *visit) oneServer(named url.Values) (serverView, error) {
+	host, name := named.Get("host"), named.Get("name")
+	list, err := v.servers()
+	if err != nil {
+		return serverView{}, err
+	}
+	i := slices.IndexFunc(list, func(s serverLine) bool { return s.Host == host && s.Name == name })
+	if i < 0 {
+		return serverView{}, problem.NotFound.Errorf("cannot find server %q: there is none of that name on host %q", name, host)
+	}
+	s := serverView{serverLine: list[i]}
+	config := serverConfig(s.Host, s.Name)
+	s.Configured = browse(config)
+	for _, order := range orders {
+		if sensible(order, s.State) && v.may(config, order, nil) {
+			s.Orders = append(s.Orders, order)
+		}
+	}
+	if s.Log, err = v.log(config); err != nil {
+		s.LogProblem = err.Error()
+	}
+	return s, nil
+}
+
+func serverConfig(host, name string) profiles.Address {
+	return profiles.Address{{Type: "host", Name: host}, {Type: "server-config", Name: name}}
+}
+
+// sensible reports whether an order can do something in a state.
+func sensible(order, state string) bool {
+	running := slices.Contains([]string{"STARTING", "STARTED", "RELOADING", "SUSPENDING", "SUSPENDED", "STOPPING"}, state)
+	switch order {
+	case "start":
+		return !running
+	case "resume":
+		return state == "SUSPENDED" || state == "SUSPENDING"
+	case "reload", "suspend":
+		return state == "STARTED"
+	case "stop":
+		return running || state == "BACKOFF" || state == "FAILED"
+	}
+	return running
+}
+
+// log is the end of a server's log; the host sends it in pieces.
+func (v *visit) log(at profiles.Address) (string, error) {
+	var text strings.Builder
+	_, err := v.config.Management.Execute(v.r.Context(), api.Inside{
+		Caller: v.caller, Via: via, Again: v.refresh(),
+		Operation: profiles.Operation{Name: "read-log", Address: at, Params: map[string]any{"lines": int64(logLines), "timeout": int64(5)}},
+		Emit: func(event any) error {
+			var piece struct{ Log string }
+			err := reread(event, &piece)
+			text.WriteString(piece.Log)
+			return err
+		},
+	})
+	return text.String(), err
+}
+
+// order gives a server an order.
+func (c *Console) order(v *visit) {
+	host, name, order := v.r.PostForm.Get("host"), v.r.PostForm.Get("name"), v.r.PostForm.Get("order")
+	if !slices.Contains(orders, order) {
+		v.fail(problem.Invalid.Errorf("cannot order %q: the orders are %s", order, strings.Join(orders, ", ")))
+		return
+	}
+	_, over, err := v.begin(profiles.Operation{Name: order, Address: serverConfig(host, name)})
+	if err != nil {
+		v.fail(err)
+		return
+	}
+	done := "ordered"
+	if !over {
+		done = "under-way"
+	}
+	http.Redirect(v.w, v.r, serverLine{Host: host, Name: name}.Page()+"&done="+done, http.StatusSeeOther)
+}
