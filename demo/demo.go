@@ -116,6 +116,9 @@ func (d *Demo) Start(ctx context.Context) (err error) {
 	if err := d.StartController(ctx); err != nil {
 		return err
 	}
+	if err := d.ensureAdministrator(ctx); err != nil {
+		return err
+	}
 	for i := range hosts {
 		if err := d.StartAgent(ctx, i); err != nil {
 			return err

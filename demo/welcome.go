@@ -10,6 +10,8 @@ func (d *Demo) Welcome() string {
 	return fmt.Sprintf(`
 The domain is up. Ctrl-C stops it; the next demo goes on with the same data.
 
+  domain console   https://localhost:%[7]d/console   %[10]s / %[11]s
+                   (its certificate is of the domain's own authority: the browser asks you to accept it once)
   account page     %[1]s%[2]s/account       %[3]s / %[4]s
   sample app       go run ./examples/app   then http://localhost:8180
   discovery        %[1]s%[2]s/.well-known/openid-configuration
@@ -23,7 +25,9 @@ Change something in one place, and see it on the login page of both servers:
   go run ./cmd/gatehouse cli --controller=%[8]s \
     --command='/profile=auth-server-clustered/subsystem=identity:write-attribute(name=display-name,value="Hello")'
 
+Another person for the console:  go run ./cmd/gatehouse add-user --controller=%[8]s
+
 Kill a server, and reload the page:   pkill -9 -f 'server server-one'
 Files, data and logs are in %[9]s
-`, public, realmPath, user, password, p.Balancer+p.OneShift, p.Balancer+p.TwoShift, p.HTTP, d.socket(), d.cfg.Dir)
+`, public, realmPath, user, password, p.Balancer+p.OneShift, p.Balancer+p.TwoShift, p.HTTP, d.socket(), d.cfg.Dir, administrator, d.consolePassword())
 }
