@@ -47,8 +47,8 @@ type Config struct {
 	Join      []string
 	JoinToken string
 
-	Audit   *access.Audit       // nil records nothing
-	Metrics prometheus.Gatherer // nil serves none
+	Audit   *access.Audit        // nil records nothing
+	Metrics *prometheus.Registry // gets this controller's metrics; nil serves none
 	Version string
 	Clock   clock.Clock
 	Log     zerolog.Logger

@@ -58,6 +58,7 @@ func (c *Controller) assemble(in installation) (*parts, error) {
 	if p.identity, err = in.identity(c.cfg.Clock.Now); err != nil {
 		return nil, err
 	}
+	latency := commitLatency()
 	machine := statemachine.New()
 	node, err := consensus.Open(consensus.Config{
 		Name:      in.Name,
@@ -65,6 +66,7 @@ func (c *Controller) assemble(in installation) (*parts, error) {
 		Transport: consensus.TLS(c.listeners.replication, c.place.Replication, p.identity, p.allow, c.cfg.Log),
 		Machine:   replica.Adapt(machine),
 		Key:       in.LogKey,
+		Committed: func(took time.Duration) { latency.Observe(took.Seconds()) },
 		Log:       c.cfg.Log,
 	})
 	if err != nil {
@@ -81,8 +83,12 @@ func (c *Controller) assemble(in installation) (*parts, error) {
 	if err != nil {
 		return nil, err
 	}
+	gatherer, err := p.metrics(latency)
+	if err != nil {
+		return nil, err
+	}
 	p.api = api.New(api.Config{
-		Model: p.desk, Users: users{p.replica}, SessionKey: sessions, Audit: c.cfg.Audit, Metrics: c.cfg.Metrics,
+		Model: p.desk, Users: users{p.replica}, SessionKey: sessions, Audit: c.cfg.Audit, Metrics: gatherer,
 		Healthy: p.healthy, Version: c.cfg.Version, Clock: c.cfg.Clock, Log: c.cfg.Log,
 	})
 	forms, err := hkdf.Key(sha256.New, in.LogKey, nil, "gatehouse console forms v1", 32)

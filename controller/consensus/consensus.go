@@ -94,6 +94,9 @@ type Config struct {
 	Log zerolog.Logger
 	// Clock is optional: the machine's by default. The raft library has its own.
 	Clock clock.Clock
+	// Committed, if not nil, is called with how long each entry took that this node
+	// proposed as the leader, from Apply to the machine's result.
+	Committed func(took time.Duration)
 	// Compact overrides when the log is compacted; for tests.
 	Compact Compaction
 }
@@ -126,6 +129,8 @@ type Node struct {
 	watches watches
 	clock   clock.Clock
 	log     zerolog.Logger
+	// committed is Config.Committed.
+	committed func(time.Duration)
 }
 
 // Open starts a node on what its directory holds. A node without a past waits
@@ -156,6 +161,11 @@ func Open(cfg Config) (*Node, error) {
 		notify: make(chan bool, 16),
 		clock:  cfg.Clock,
 		log:    cfg.Log,
+
+		committed: cfg.Committed,
+	}
+	if n.committed == nil {
+		n.committed = func(time.Duration) {}
 	}
 	if n.clock == nil {
 		n.clock = clock.Real()

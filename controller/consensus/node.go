@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/gatehouse-idp/gatehouse/internal/clock"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 )
 
@@ -27,6 +28,7 @@ func (n *Node) Apply(entry []byte) (result any, index uint64, err error) {
 	if !n.Leads() {
 		return nil, 0, n.notLeading("cannot write")
 	}
+	began := n.clock.Now()
 	future := n.raft.Apply(n.box.seal(entry), enqueueTimeout)
 	if err := future.Error(); err != nil {
 		return nil, 0, n.writeProblem(err)
@@ -35,6 +37,7 @@ func (n *Node) Apply(entry []byte) (result any, index uint64, err error) {
 	if !ok {
 		return nil, 0, problem.Internal.Errorf("cannot write: the log gave no result")
 	}
+	n.committed(clock.Since(n.clock, began))
 	return a.result, future.Index(), a.err
 }
 

@@ -24,6 +24,15 @@ func (d *Desk) rollouts(context.Context, request) (api.Response, error) {
 	return api.Response{Result: list}, err
 }
 
+// LastRollout is the newest rollout that is kept, if there is one.
+func (d *Desk) LastRollout() (rollout.Rollout, bool) {
+	list, err := d.engine.List()
+	if err != nil || len(list) == 0 {
+		return rollout.Rollout{}, false
+	}
+	return list[len(list)-1], true
+}
+
 // rollingRestart restarts the servers of the domain or a group, in order, behind
 // health gates. A failure stops it; there is nothing to restore.
 func (d *Desk) rollingRestart(ctx context.Context, r request) (api.Response, error) {

@@ -68,6 +68,19 @@ type Publisher struct {
 	directory   *hostlink.Directory            // of the whole domain
 	sites       map[string]*hostlink.Directory // what servers of a site need of it
 	orders      map[string]*pending
+
+	offered Offered
+}
+
+// Offered is what was published since the start: snapshots offered to the hosts
+// of this controller, and their size together.
+type Offered struct{ Snapshots, Bytes uint64 }
+
+// Offered tells what was published.
+func (p *Publisher) Offered() Offered {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.offered
 }
 
 // host is what is known of one host and how it is reached.

@@ -101,6 +101,8 @@ func (p *Publisher) publishTo(name string, tree profiles.Tree, revision uint64) 
 	h.state.Wanted = s.wire.Checksum
 	if l, ours := h.route.(*link); ours {
 		l.offer(func(o *outbox) { o.snapshot = s.wire })
+		p.offered.Snapshots++
+		p.offered.Bytes += uint64(len(s.wire.Content))
 	}
 }
 
