@@ -23,6 +23,10 @@ const RefusedHeader = "Gatehouse-Refused"
 // errNoBackend is the failure to find any server.
 var errNoBackend = errors.New("no server is there to take the request")
 
+// errLost is the failure of a request that is taken off a server that fell
+// silent.
+var errLost = errors.New("the server fell silent")
+
 // trip is what became of one request; it travels in the request's context.
 type trip struct {
 	route    string
@@ -88,7 +92,8 @@ func (d *dispatcher) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		// A request that never reached a server can be sent again, and one
 		// that changes nothing (RFC 9110 9.2.1).
-		if connected && !safe(r.Method) || !body.again() || !d.budget.spend() {
+		// What is taken off a lost server is as much as it had, once.
+		if connected && !safe(r.Method) || !body.again() || !errors.Is(err, errLost) && !d.budget.spend() {
 			return nil, err
 		}
 		d.metrics.retried(m.Route)
@@ -104,8 +109,12 @@ func safe(method string) bool {
 // was there to write it to.
 func (d *dispatcher) try(r *http.Request, m *member, body *body) (resp *http.Response, connected bool, err error) {
 	var got atomic.Bool
-	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { got.Store(true) }})
-	out := r.Clone(ctx)
+	ctx, cancel := context.WithCancelCause(r.Context())
+	keep := func() bool { return true }
+	if safe(r.Method) && body.again() {
+		keep = context.AfterFunc(d.pool.reach(m), func() { cancel(errLost) })
+	}
+	out := r.Clone(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { got.Store(true) }}))
 	out.URL.Scheme, out.URL.Host = m.URL.Scheme, m.URL.Host
 	if m.URL.Path != "" && m.URL.Path != "/" {
 		out.URL = m.URL.JoinPath(out.URL.EscapedPath())
@@ -113,12 +122,17 @@ func (d *dispatcher) try(r *http.Request, m *member, body *body) (resp *http.Res
 	}
 	out.Body, out.GetBody = body.reader(), body.get()
 	resp, err = d.next.RoundTrip(out)
+	keep() // an answer that has begun is not cut off
 	if err != nil {
+		if r.Context().Err() == nil && context.Cause(ctx) == errLost {
+			err = errLost
+		}
+		cancel(nil)
 		d.pool.release(m)
 		return nil, got.Load(), err
 	}
 	d.pool.succeeded(m)
-	release := sync.OnceFunc(func() { d.pool.release(m) })
+	release := sync.OnceFunc(func() { cancel(nil); d.pool.release(m) })
 	if rw, ok := resp.Body.(io.ReadWriteCloser); ok { // an upgraded connection
 		resp.Body = &upgraded{rw, release}
 	} else {

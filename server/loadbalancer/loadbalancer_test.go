@@ -41,6 +41,7 @@ type backend struct {
 	refuse  atomic.Bool
 	unready atomic.Bool
 	abort   atomic.Bool
+	frozen  atomic.Pointer[chan struct{}] // no answer to anything until it is closed
 	seen    chan *http.Request
 }
 
@@ -52,6 +53,9 @@ func newBackend(t *testing.T, name string) *backend {
 }
 
 func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if frozen := b.frozen.Load(); frozen != nil {
+		<-*frozen
+	}
 	if r.URL.Path == "/health/ready" {
 		if b.unready.Load() {
 			w.WriteHeader(503)
@@ -286,6 +290,28 @@ func TestAServerThatIsNotReadyLeavesThePoolAndComesBack(t *testing.T) {
 	wait(true)
 	if s := f.Backends()[0].Share; s > 0.5 {
 		t.Errorf("no slow start: share %v", s)
+	}
+}
+
+// A machine that is cut off hangs up on nobody: what is under way there would
+// wait for the timeout.
+func TestAnIdempotentRequestIsTakenOffAServerThatFellSilent(t *testing.T) {
+	one, two := newBackend(t, "one"), newBackend(t, "two")
+	f := start(t, []loadbalancer.Backend{one.entry(t, loadbalancer.Ready), two.entry(t, loadbalancer.Ready)})
+	thaw := make(chan struct{})
+	one.frozen.Store(&thaw)
+	posted := make(chan string, 1)
+	go func() {
+		_, body, _ := f.do("POST", "/", "x", "Cookie", "AUTH_SESSION_ID=x.one")
+		posted <- body
+	}()
+	if status, body, _ := f.do("GET", "/", "", "Cookie", "AUTH_SESSION_ID=x.one"); status != 200 || !strings.HasPrefix(body, "two") {
+		t.Errorf("answered %d: %s", status, body)
+	}
+	// What may have been carried out is left there, in case it answers after all.
+	close(thaw)
+	if body := <-posted; !strings.HasPrefix(body, "one") {
+		t.Errorf("the POST was answered by %s", body)
 	}
 }
 

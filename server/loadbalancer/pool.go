@@ -28,6 +28,10 @@ const (
 	probeEvery = time.Second
 	probeLimit = time.Second
 	probesDown = 2
+	// silence is how many probes in a row get no answer at all until the server
+	// is taken for lost, with what is under way there: a machine that was cut
+	// off or froze hangs up on nobody. A busy server answers one of so many.
+	silence = 3
 )
 
 // pool is the backends and their health.
@@ -51,6 +55,24 @@ type member struct {
 	since    time.Time // when it came (back): the start of its slow start; zero: long ago
 	sick     int       // failed probes in a row
 	down     bool      // by its probes
+	silent   int       // probes in a row without an answer
+	// there ends when the server is taken for lost.
+	there context.Context
+	lose  context.CancelFunc
+}
+
+func newMember(b Backend) *member {
+	m := &member{Backend: b}
+	m.there, m.lose = context.WithCancel(context.Background())
+	return m
+}
+
+// back takes a lost server up again; pool.mu is held.
+func (m *member) back() {
+	m.silent = 0
+	if m.there.Err() != nil {
+		m.there, m.lose = context.WithCancel(context.Background())
+	}
 }
 
 func newPool(c clock.Clock, static []Backend) *pool {
@@ -68,7 +90,7 @@ func (p *pool) set(backends []Backend) {
 	for _, b := range slices.Concat(p.static, backends) {
 		i := slices.IndexFunc(p.members, func(m *member) bool { return m.Route == b.Route && m.URL.String() == b.URL.String() })
 		if i < 0 {
-			m := &member{Backend: b}
+			m := newMember(b)
 			if !first {
 				m.since = now
 			}
@@ -78,6 +100,7 @@ func (p *pool) set(backends []Backend) {
 		m := p.members[i]
 		if m.State != Ready && b.State == Ready { // restarted or resumed
 			m.failures, m.ejected, m.ejection, m.sick, m.down, m.since = 0, time.Time{}, 0, 0, false, now
+			m.back()
 		}
 		m.Backend = b
 		next = append(next, m)
@@ -214,7 +237,8 @@ func (p *pool) watch(ctx context.Context, transport http.RoundTripper) {
 			address := m.Health.String()
 			wg.Go(func() {
 				defer close(done)
-				p.probed(m, probe(ctx, transport, address))
+				ok, answered := probe(ctx, transport, address)
+				p.probed(m, ok, answered)
 			})
 		}
 		for m := range probing {
@@ -241,33 +265,49 @@ func isClosed(c chan struct{}) bool {
 	}
 }
 
-func probe(ctx context.Context, transport http.RoundTripper, address string) bool {
+// probe asks once: ok is a 200, answered any answer.
+func probe(ctx context.Context, transport http.RoundTripper, address string) (ok, answered bool) {
 	ctx, cancel := context.WithTimeout(ctx, probeLimit)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return false
+		return false, false
 	}
 	resp, err := transport.RoundTrip(r)
 	if err != nil {
-		return false
+		return false, false
 	}
 	resp.Body.Close()
-	return resp.StatusCode == http.StatusOK
+	return resp.StatusCode == http.StatusOK, true
 }
 
 // probed notes a probe's result. One success also ends an ejection.
-func (p *pool) probed(m *member, ok bool) {
+func (p *pool) probed(m *member, ok, answered bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	now := p.clock.Now()
 	if !ok {
 		m.sick++
 		m.down = m.down || m.sick >= probesDown
+		if m.silent++; answered {
+			m.silent = 0
+		}
+		// While nobody else is there, its late answer is better than none.
+		if m.silent >= silence && slices.ContainsFunc(p.members, func(other *member) bool { return other != m && other.well(now) }) {
+			m.lose()
+		}
 		return
 	}
-	now := p.clock.Now()
 	if m.down || now.Before(m.ejected) {
 		m.since = now
 	}
 	m.sick, m.down, m.ejected = 0, false, time.Time{}
+	m.back()
+}
+
+// reach is the context that ends when m is lost.
+func (p *pool) reach(m *member) context.Context {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return m.there
 }
