@@ -6,10 +6,10 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
-	"strings"
 	"sync/atomic"
 
-	"github.com/gatehouse-idp/gatehouse/internal/problem"
+	"github.com/rs/zerolog"
+
 	"github.com/gatehouse-idp/gatehouse/internal/tasks"
 	"github.com/gatehouse-idp/gatehouse/proto/configrelay"
 	"github.com/gatehouse-idp/gatehouse/server/health"
@@ -24,7 +24,8 @@ type balancer struct {
 	groups    atomic.Pointer[[]string] // whose servers are found in the domain
 	proxy     *loadbalancer.Balancer
 	health    *health.Server
-	listeners map[string]net.Listener
+	listeners map[string]net.Listener // by binding name
+	web       []webListener
 	servers   []*configrelay.DirectoryServer // as last told; only the owner's goroutine
 }
 
@@ -40,124 +41,74 @@ func newBalancer(env environment, cfg servergroups.ServerConfig) (_ *balancer, e
 		return nil, err
 	}
 	env.level(lvl)
-	static, err := staticBackends(cfg)
+	settings, err := balancing(cfg)
 	if err != nil {
 		return nil, err
 	}
-	// A balancer that stands behind another one believes what that says.
-	var trusted []netip.Prefix
-	if name, _ := findListener(cfg, "http-listener"); name != "" && cfg.Bool(false, httpName, listenersPath, defaultServer, "http-listener", name, "proxy-address-forwarding") {
-		if trusted, err = readTrusted(cfg, name); err != nil {
-			return nil, err
-		}
-		if trusted == nil {
-			trusted = []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)}
-		}
+	backendTLS, err := b.backendTLS()
+	if err != nil {
+		return nil, err
 	}
 	metrics := newRegistry()
-	keys, err := b.listen()
+	if err := b.listen(); err != nil {
+		return nil, err
+	}
+	access, err := b.accessLog()
 	if err != nil {
 		return nil, err
 	}
-	access := env.Log.With().Str("log", "access").Logger()
-	lb := loadbalancer.Config{
-		Static: static, Cookies: splitList(cfg.String("", handlerPath(cfg, "session-cookie-names")...)),
-		TrustedProxies: trusted, Keys: keys, Clock: env.Clock, Log: env.Log, Metrics: metrics,
-	}
-	if cfg.Bool(false, httpName, listenersPath, defaultServer, "host", "default-host", "setting", "access-log", "enabled") {
-		lb.AccessLog = &access
-	}
-	if l := b.listeners["http"]; l != nil {
-		lb.Plain = l
-	}
-	if l := b.listeners["https"]; l != nil {
-		lb.TLS = l
-	}
-	b.proxy = loadbalancer.New(lb)
+	b.proxy = loadbalancer.New(loadbalancer.Config{
+		Settings: settings, BackendTLS: backendTLS, TrustedProxies: b.trusted(),
+		Clock: env.Clock, Log: env.Log, Metrics: metrics, AccessLog: access,
+	})
 	b.health = health.New(health.Config{Listener: b.listeners[healthBinding], Gatherer: metrics, Log: env.Log})
 	b.setGroups(cfg)
 	return b, nil
 }
 
-// listen opens the ports of the enabled listeners, and the health port.
-func (b *balancer) listen() (keys *loadbalancer.KeyPair, err error) {
-	open := func(as, binding string) error {
-		l, err := openBinding(context.Background(), b.cfg, binding)
-		if err == nil {
-			b.listeners[as] = l
-		}
-		return err
-	}
-	if err := open(healthBinding, healthBinding); err != nil {
-		return nil, err
-	}
-	if name, binding := findListener(b.cfg, "http-listener"); name != "" {
-		if err := open("http", binding); err != nil {
-			return nil, err
-		}
-	}
-	pair, err := readKeyPair(b.cfg, b.Dir)
-	if err != nil {
-		return nil, err
-	}
-	if pair != nil {
-		if keys, err = loadbalancer.LoadKeyPair(pair.certificate, pair.key, b.Clock, reloadFailed(b.Log)); err != nil {
-			return nil, err
-		}
-		if err := open("https", pair.binding); err != nil {
-			return nil, err
-		}
-	}
-	if b.listeners["http"] == nil && b.listeners["https"] == nil {
-		return nil, errNoHTTP
-	}
-	return keys, nil
-}
-
-// handlerPath is the path of an attribute of the balancer's handler: the one
-// that the default host's location / names, else the first by name.
-func handlerPath(cfg servergroups.ServerConfig, attribute ...string) []string {
-	name := cfg.String("", httpName, listenersPath, defaultServer, "host", "default-host", "location", "/", "handler")
-	if name == "" {
-		for candidate := range cfg.Map(httpName, "configuration", "handler", "reverse-proxy") {
-			if name == "" || candidate < name {
-				name = candidate
-			}
-		}
-	}
-	return append([]string{httpName, "configuration", "handler", "reverse-proxy", name}, attribute...)
-}
-
-// staticBackends are the hosts that the handler names itself: the guide's
-// reverse-proxy.
-func staticBackends(cfg servergroups.ServerConfig) ([]loadbalancer.Backend, error) {
-	var out []loadbalancer.Backend
-	for name := range cfg.Map(handlerPath(cfg, "host")...) {
-		get := func(def, attribute string) string {
-			return cfg.String(def, handlerPath(cfg, "host", name, attribute)...)
-		}
-		to, ok := cfg.Outbound[get("", "outbound-socket-binding")]
-		if !ok {
-			return nil, problem.Invalid.Errorf("cannot balance to host %q: outbound-socket-binding %q is not in the server's socket-binding group", name, get("", "outbound-socket-binding"))
-		}
-		scheme := get("http", "scheme")
-		if scheme == "ajp" { // the guide's files name it; the servers speak HTTP
-			scheme = "http"
-		}
-		out = append(out, loadbalancer.Backend{Route: get(name, "instance-id"), URL: &url.URL{Scheme: scheme, Host: to.Dial(), Path: strings.TrimSuffix(get("/", "path"), "/")}})
-	}
-	slices.SortFunc(out, func(a, b loadbalancer.Backend) int { return strings.Compare(a.Route, b.Route) })
-	return out, nil
-}
-
-func splitList(text string) []string {
-	var out []string
-	for one := range strings.SplitSeq(text, ",") {
-		if one = strings.TrimSpace(one); one != "" {
-			out = append(out, one)
+// trusted are the proxies before this balancer that it believes: none, unless
+// proxy-address-forwarding says that there are.
+func (b *balancer) trusted() (out []netip.Prefix) {
+	for _, w := range b.web {
+		switch {
+		case !w.forwarding:
+		case w.trusted == nil:
+			return []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)}
+		default:
+			out = append(out, w.trusted...)
 		}
 	}
 	return out
+}
+
+// accessLog is where requests are recorded; nil when they are not. A balancer's
+// lines have fields of their own: the server that answered, the attempts.
+func (b *balancer) accessLog() (*zerolog.Logger, error) {
+	pattern, err := accessPattern(b.cfg)
+	if err != nil || pattern == "" {
+		return nil, err
+	}
+	log := b.Log.With().Str("log", "access").Logger()
+	return &log, nil
+}
+
+// listen opens the ports of the enabled listeners, and the health port.
+func (b *balancer) listen() (err error) {
+	if b.web, err = readWeb(b.cfg, b.Dir, b.Clock, b.Log); err != nil {
+		return err
+	}
+	names := []string{healthBinding}
+	for _, w := range b.web {
+		names = append(names, w.binding)
+	}
+	for _, name := range names {
+		l, err := openBinding(context.Background(), b.cfg, name)
+		if err != nil {
+			return err
+		}
+		b.listeners[name] = l
+	}
+	return nil
 }
 
 func (b *balancer) setGroups(cfg servergroups.ServerConfig) {
@@ -167,26 +118,40 @@ func (b *balancer) setGroups(cfg servergroups.ServerConfig) {
 
 func (b *balancer) run(ctx context.Context, ready func()) error {
 	defer b.closeListeners()
-	return tasks.Run(ctx,
-		tasks.Task{Name: "health", Run: b.health.Run},
-		tasks.Task{Name: "load balancer", Run: func(ctx context.Context) error {
+	chain, err := readFilters(b.cfg)
+	if err != nil {
+		return err
+	}
+	all := []tasks.Task{
+		{Name: "health", Run: b.health.Run},
+		{Name: "load balancer", Run: func(ctx context.Context) error {
 			b.health.Started()
 			ready()
 			return b.proxy.Run(ctx)
-		}})
+		}}}
+	for _, w := range b.web {
+		all = append(all, w.task(b.listeners[w.binding], chain.apply(b.proxy), drainLimit, b.Log))
+	}
+	return tasks.Run(ctx, all...)
 }
 
-// apply takes over which groups are balanced to; everything else of the
-// handler that changes live is read with it.
+// apply takes over what changes live: which servers there are to balance to,
+// and how.
 func (b *balancer) apply(cfg servergroups.ServerConfig) error {
+	settings, err := balancing(cfg)
+	if err != nil {
+		return err
+	}
+	lvl, err := level(cfg.String("INFO", "logging", "root-logger", "ROOT", "level"))
+	if err != nil {
+		return err
+	}
 	b.cfg = cfg
+	b.level(lvl)
+	b.proxy.Configure(settings)
 	b.setGroups(cfg)
 	b.directory(b.servers)
-	lvl, err := level(cfg.String("INFO", "logging", "root-logger", "ROOT", "level"))
-	if err == nil {
-		b.level(lvl)
-	}
-	return err
+	return nil
 }
 
 // directory tells the balancer which servers there are and how they are.

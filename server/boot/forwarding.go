@@ -14,14 +14,14 @@ var forwardingHeaders = [...]string{"Forwarded", "X-Forwarded-For", "X-Forwarded
 
 // readTrusted reads a listener's trusted-proxies: networks (CIDR) or addresses.
 // nil is everybody: the listener then must be reachable by its proxy only.
-func readTrusted(cfg servergroups.ServerConfig, listener string) ([]netip.Prefix, error) {
+func readTrusted(cfg servergroups.ServerConfig, kind, listener string) ([]netip.Prefix, error) {
 	var out []netip.Prefix
-	for _, text := range cfg.List(httpName, listenersPath, defaultServer, "http-listener", listener, "trusted-proxies") {
+	for _, text := range cfg.List(httpName, listenersPath, defaultServer, kind, listener, "trusted-proxies") {
 		prefix, err := netip.ParsePrefix(text)
 		if err != nil {
 			addr, addrErr := netip.ParseAddr(text)
 			if addrErr != nil {
-				return nil, problem.Invalid.Errorf("cannot use trusted-proxies of http-listener %q: %q is neither an address nor a network such as 10.0.0.0/8", listener, text)
+				return nil, problem.Invalid.Errorf("cannot use trusted-proxies of %s %q: %q is neither an address nor a network such as 10.0.0.0/8", kind, listener, text)
 			}
 			prefix = netip.PrefixFrom(addr, addr.BitLen())
 		}

@@ -15,7 +15,7 @@ func withTrusted(values ...any) servergroups.ServerConfig {
 }
 
 func TestForwardedHeadersOfStrangersAreRemoved(t *testing.T) {
-	trusted, err := readTrusted(withTrusted("10.0.0.0/8", "192.0.2.7", "::1"), "default")
+	trusted, err := readTrusted(withTrusted("10.0.0.0/8", "192.0.2.7", "::1"), plainKind, "default")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func TestForwardedHeadersOfStrangersAreRemoved(t *testing.T) {
 }
 
 func TestATrustedProxyThatIsNoAddressIsRefused(t *testing.T) {
-	_, err := readTrusted(withTrusted("10.0.0.0/99"), "default")
+	_, err := readTrusted(withTrusted("10.0.0.0/99"), plainKind, "default")
 	if err == nil || !strings.Contains(err.Error(), `"10.0.0.0/99"`) {
 		t.Errorf("readTrusted = %v", err)
 	}

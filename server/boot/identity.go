@@ -199,7 +199,7 @@ func (g *identity) apply(cfg servergroups.ServerConfig) error {
 func (g *identity) directory(servers []*configrelay.DirectoryServer) {
 	var addresses []string
 	for _, s := range servers {
-		port := s.GetPorts()[clusterBinding]
+		port := s.GetPorts()[g.clusterPort()]
 		if s.GetGroup() != g.cfg.Group || s.GetSite() != g.cfg.Site || port == 0 || s.GetAddress() == "" {
 			continue
 		}

@@ -1,69 +1,174 @@
 package boot
 
 import (
-	"github.com/rs/zerolog"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"os"
 
+	"github.com/rs/zerolog"
+	"software.sslmate.com/src/go-pkcs12"
+
+	"github.com/gatehouse-idp/gatehouse/internal/clock"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
+	"github.com/gatehouse-idp/gatehouse/server/loadbalancer"
 	"github.com/gatehouse-idp/gatehouse/servergroups"
 )
 
-// keyPair names the PEM files of an https-listener.
-type keyPair struct{ certificate, key, binding string }
-
-// readKeyPair finds the certificate of the https-listener: its own files, or
-// those of its security realm. nil when it has none, and does not open.
-func readKeyPair(cfg servergroups.ServerConfig, dir string) (*keyPair, error) {
-	name, binding := findListener(cfg, "https-listener")
-	if name == "" {
+// readTLS makes the TLS of the https-listener from its own certificate files,
+// or from those of its security realm. nil when it has none, and does not open.
+func readTLS(cfg servergroups.ServerConfig, listener, dir string, c clock.Clock, log zerolog.Logger) (*tls.Config, error) {
+	at := func(attribute string) []string {
+		return []string{httpName, listenersPath, defaultServer, tlsKind, listener, attribute}
+	}
+	realm := securityRealm{name: cfg.String("", at("security-realm")...), cfg: cfg, dir: dir}
+	certificate, key := cfg.String("", at("certificate-file")...), cfg.String("", at("certificate-key-file")...)
+	var pair *loadbalancer.KeyPair
+	var err error
+	failed := func(err error) {
+		log.Error().Err(err).Msg("cannot load the renewed certificate; going on with the one before")
+	}
+	switch {
+	case certificate != "":
+		pair, err = loadbalancer.LoadKeyPair(within(dir, certificate), within(dir, key), c, failed)
+	case realm.name != "":
+		pair, err = realm.keyPair(c, failed)
+	default:
 		return nil, nil
 	}
-	get := func(attribute string) string {
-		return cfg.String("", httpName, listenersPath, defaultServer, "https-listener", name, attribute)
+	if err != nil {
+		return nil, problem.WithHint(problem.Invalid.Errorf("cannot open https-listener %q: %w", listener, err), "check security-realm, certificate-file and certificate-key-file of the listener")
 	}
-	p := &keyPair{certificate: get("certificate-file"), key: get("certificate-key-file"), binding: binding}
-	realm := get("security-realm")
-	if p.certificate == "" && realm == "" {
-		return nil, nil
+	config := &tls.Config{GetCertificate: pair.Get}
+	protocols := cfg.List(at("enabled-protocols")...)
+	if len(protocols) == 0 && realm.name != "" {
+		protocols = realm.list("server-identity", "ssl", "enabled-protocols")
 	}
-	if p.certificate == "" {
-		ssl, err := sslOf(cfg, realm)
-		if err != nil {
-			return nil, err
-		}
-		p.certificate, p.key = ssl["certificate-file"], ssl["certificate-key-file"]
-		if p.certificate == "" {
-			return nil, problem.WithHint(
-				problem.Unsupported.Errorf("cannot open https-listener %q: security realm %q has the key store %q, and only PEM files are read", name, realm, ssl["keystore-path"]),
-				"convert it with `keytool -importkeystore -deststoretype pkcs12` and `openssl pkcs12 -nodes`, and set certificate-file and certificate-key-file")
-		}
+	if err := readProtocols(config, protocols, "https-listener "+listener); err != nil {
+		return nil, err
 	}
-	p.certificate, p.key = within(dir, p.certificate), within(dir, p.key)
-	return p, nil
+	return config, verifyClients(config, cfg.String("NOT_REQUESTED", at("verify-client")...), realm)
 }
 
-// sslOf are the texts of a security realm's server identity.
-func sslOf(cfg servergroups.ServerConfig, realm string) (map[string]string, error) {
-	var v any = cfg.Realms
-	for _, step := range []string{realm, "server-identity", "ssl"} {
+// verifyClients asks clients for certificates, checked with the trust store of
+// the security realm.
+func verifyClients(config *tls.Config, mode string, realm securityRealm) (err error) {
+	if mode == "NOT_REQUESTED" {
+		return nil
+	}
+	if config.ClientCAs, err = realm.trust(); err != nil {
+		return err
+	}
+	switch {
+	case mode == "REQUIRED" && config.ClientCAs == nil:
+		return problem.Invalid.Errorf("cannot require certificates of clients (verify-client): security realm %q has no authentication=truststore to check them with", realm.name)
+	case mode == "REQUIRED":
+		config.ClientAuth = tls.RequireAndVerifyClientCert
+	case config.ClientCAs == nil:
+		config.ClientAuth = tls.RequestClientCert
+	default:
+		config.ClientAuth = tls.VerifyClientCertIfGiven
+	}
+	return nil
+}
+
+// securityRealm reads one security realm of a configuration.
+type securityRealm struct {
+	name string
+	cfg  servergroups.ServerConfig
+	dir  string // for relative files
+}
+
+func (r securityRealm) get(path ...string) any {
+	var v any = r.cfg.Realms[r.name]
+	for _, step := range path {
 		m, _ := v.(map[string]any)
 		v = m[step]
 	}
-	m, ok := v.(map[string]any)
-	if !ok {
-		return nil, problem.Invalid.Errorf("cannot use security realm %q: it has no server-identity=ssl", realm)
-	}
-	out := map[string]string{}
-	for name, value := range m {
-		if s, ok := value.(string); ok {
-			out[name] = s
-		}
-	}
-	return out, nil
+	return v
 }
 
-// reloadFailed says that a renewed certificate cannot be used.
-func reloadFailed(log zerolog.Logger) func(error) {
-	return func(err error) {
-		log.Error().Err(err).Msg("cannot load the renewed certificate; going on with the one before")
+func (r securityRealm) text(path ...string) string {
+	s, _ := r.get(path...).(string)
+	return s
+}
+
+func (r securityRealm) list(path ...string) (out []string) {
+	values, _ := r.get(path...).([]any)
+	for _, v := range values {
+		if s, ok := v.(string); ok {
+			out = append(out, s)
+		}
 	}
+	return out
+}
+
+// file is the store of a part of the realm: keystore-path below the path that
+// keystore-relative-to names.
+func (r securityRealm) file(kind, name string) (string, error) {
+	return below(r.cfg, r.dir, r.text(kind, name, "keystore-path"), r.text(kind, name, "keystore-relative-to"))
+}
+
+// keyPair is the realm's certificate and key: PEM files, or a PKCS #12 store.
+func (r securityRealm) keyPair(c clock.Clock, failed func(error)) (*loadbalancer.KeyPair, error) {
+	const kind, name = "server-identity", "ssl"
+	if _, there := r.get(kind, name).(map[string]any); !there {
+		return nil, problem.Invalid.Errorf("cannot use security realm %q: it has no server-identity=ssl", r.name)
+	}
+	if certificate := r.text(kind, name, "certificate-file"); certificate != "" {
+		return loadbalancer.LoadKeyPair(within(r.dir, certificate), within(r.dir, r.text(kind, name, "certificate-key-file")), c, failed)
+	}
+	store, err := r.file(kind, name)
+	if err != nil {
+		return nil, err
+	}
+	if store == "" {
+		return nil, problem.Invalid.Errorf("cannot use security realm %q: its server-identity=ssl has neither certificate-file nor keystore-path", r.name)
+	}
+	return loadbalancer.LoadKeyStore(store, r.text(kind, name, "keystore-password"), c, failed)
+}
+
+// trust is the realm's trust store; nil when it has none.
+func (r securityRealm) trust() (*x509.CertPool, error) {
+	store, err := r.file("authentication", "truststore")
+	if err != nil || store == "" {
+		return nil, err
+	}
+	return readTrust(store, r.text("authentication", "truststore", "keystore-password"))
+}
+
+// readTrust reads certificates that are trusted: PEM, or a PKCS #12 trust store.
+func readTrust(file, password string) (*x509.CertPool, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, problem.Invalid.Errorf("cannot read a trust store: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if pool.AppendCertsFromPEM(text) {
+		return pool, nil
+	}
+	certs, err := pkcs12.DecodeTrustStore(text, password)
+	if errors.Is(err, pkcs12.ErrIncorrectPassword) {
+		return nil, problem.Invalid.Errorf("cannot open trust store %s: the password does not fit", file)
+	}
+	if err != nil {
+		return nil, problem.WithHint(problem.Invalid.Errorf("cannot read trust store %s: it is neither PEM nor PKCS #12", file),
+			"convert a JKS store with `keytool -importkeystore -deststoretype pkcs12`")
+	}
+	for _, c := range certs {
+		pool.AddCert(c)
+	}
+	return pool, nil
+}
+
+// below is a file below the path of a name, or below dir without one.
+func below(cfg servergroups.ServerConfig, dir, file, relativeTo string) (string, error) {
+	if file == "" || relativeTo == "" {
+		return within(dir, file), nil
+	}
+	base, ok := cfg.Paths[relativeTo]
+	if !ok {
+		return "", problem.Invalid.Errorf("cannot find %q: the server has no path %q; add /path=%s", file, relativeTo, relativeTo)
+	}
+	return within(within(dir, base), file), nil
 }

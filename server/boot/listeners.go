@@ -2,11 +2,8 @@ package boot
 
 import (
 	"context"
-	"errors"
 	"net"
-	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/servergroups"
@@ -43,51 +40,3 @@ func portsOf(listeners map[string]net.Listener) map[string]uint32 {
 }
 
 func joinPort(host string, port int) string { return net.JoinHostPort(host, strconv.Itoa(port)) }
-
-// serveHTTP serves until ctx ends, then lets requests in flight finish for a
-// moment: whoever ends us has drained the gate before.
-func serveHTTP(ctx context.Context, l net.Listener, h http.Handler, timeouts httpTimeouts) error {
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(true)
-	protocols.SetUnencryptedHTTP2(true)
-	srv := &http.Server{
-		Handler: h, Protocols: protocols,
-		ReadHeaderTimeout: timeouts.header, ReadTimeout: timeouts.read, WriteTimeout: timeouts.write, IdleTimeout: timeouts.idle,
-		MaxHeaderBytes: timeouts.maxHeader,
-	}
-	done := make(chan error, 1)
-	go func() { done <- srv.Serve(l) }()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-	}
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	err := srv.Shutdown(stop)
-	if err != nil {
-		err = srv.Close()
-	}
-	if served := <-done; !errors.Is(served, http.ErrServerClosed) && !errors.Is(served, net.ErrClosed) {
-		err = errors.Join(err, served)
-	}
-	return err
-}
-
-// httpTimeouts bound what one client may take of a server.
-type httpTimeouts struct {
-	header, read, write, idle time.Duration
-	maxHeader                 int // bytes
-}
-
-func readTimeouts(cfg servergroups.ServerConfig, kind, listener string) httpTimeouts {
-	millis := func(name string, def int64) time.Duration {
-		return time.Duration(cfg.Int(def, httpName, listenersPath, defaultServer, kind, listener, name)) * time.Millisecond
-	}
-	return httpTimeouts{
-		header: millis("request-parse-timeout", 10000), read: millis("read-timeout", 90000),
-		write: millis("write-timeout", 90000), idle: millis("no-request-timeout", 60000),
-		maxHeader: int(cfg.Int(1<<20, httpName, listenersPath, defaultServer, kind, listener, "max-header-size")),
-	}
-}

@@ -24,7 +24,7 @@ const certificateAgain = 5 * time.Second
 // joined is closed when the first look for other members is over: only then
 // may caches take part.
 func (g *identity) joinCluster(ctx context.Context) (mesh caches.Mesh, joined <-chan struct{}, members []tasks.Task, err error) {
-	listener, clustered := g.listeners[clusterBinding]
+	listener, clustered := g.listeners[g.clusterPort()]
 	if !clustered || g.certify == nil {
 		alone := make(chan struct{})
 		close(alone)

@@ -2,51 +2,28 @@ package boot
 
 import (
 	"context"
-	"crypto/tls"
-	"net/netip"
+	"net/http"
+	"time"
 
 	"github.com/gatehouse-idp/gatehouse/internal/tasks"
-	"github.com/gatehouse-idp/gatehouse/server/loadbalancer"
 )
 
-// webListener is one port that people use.
-type webListener struct {
-	kind, name, binding string
-	tls                 *tls.Config    // nil: plain HTTP
-	trusted             []netip.Prefix // whose forwarding headers are believed; nil: everybody's
-}
+// identityDrain is how long an identity server's requests in flight may take at
+// the end: whoever ends us has drained the gate before.
+const identityDrain = time.Second
 
 // listen opens the ports of an identity server: health and, where the group
 // has it, cluster; and those of the enabled listeners.
-func (g *identity) listen(ctx context.Context) error {
+func (g *identity) listen(ctx context.Context) (err error) {
 	names := []string{healthBinding}
-	if _, clustered := g.cfg.Bindings[clusterBinding]; clustered && g.certify != nil {
-		names = append(names, clusterBinding)
+	if _, there := g.cfg.Bindings[g.clusterPort()]; there && g.certify != nil {
+		names = append(names, g.clusterPort())
 	}
-	if name, binding := findListener(g.cfg, "http-listener"); name != "" {
-		trusted, err := readTrusted(g.cfg, name)
-		if err != nil {
-			return err
-		}
-		g.web = append(g.web, webListener{kind: "http-listener", name: name, binding: binding, trusted: trusted})
-		names = append(names, binding)
-	}
-	pair, err := readKeyPair(g.cfg, g.Dir)
-	if err != nil {
+	if g.web, err = readWeb(g.cfg, g.Dir, g.Clock, g.Log); err != nil {
 		return err
 	}
-	if pair != nil {
-		keys, err := loadbalancer.LoadKeyPair(pair.certificate, pair.key, g.Clock, reloadFailed(g.Log))
-		if err != nil {
-			return err
-		}
-		name, _ := findListener(g.cfg, "https-listener")
-		g.web = append(g.web, webListener{kind: "https-listener", name: name, binding: pair.binding,
-			tls: &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: keys.Get, NextProtos: []string{"h2", "http/1.1"}}})
-		names = append(names, pair.binding)
-	}
-	if len(g.web) == 0 {
-		return errNoHTTP
+	for _, w := range g.web {
+		names = append(names, w.binding)
 	}
 	for _, name := range names {
 		l, err := openBinding(ctx, g.cfg, name)
@@ -58,6 +35,11 @@ func (g *identity) listen(ctx context.Context) error {
 	return nil
 }
 
+// clusterPort is the binding that the servers of a site use among themselves.
+func (g *identity) clusterPort() string {
+	return g.cfg.String(clusterBinding, "cluster", "socket-binding")
+}
+
 func (g *identity) closeListeners() {
 	for _, l := range g.listeners {
 		l.Close()
@@ -65,15 +47,23 @@ func (g *identity) closeListeners() {
 }
 
 // webTasks serve the ports that people use.
-func (g *identity) webTasks() []tasks.Task {
+func (g *identity) webTasks() ([]tasks.Task, error) {
+	chain, err := readFilters(g.cfg)
+	if err != nil {
+		return nil, err
+	}
+	h := chain.apply(g.gate)
+	pattern, err := accessPattern(g.cfg)
+	if err != nil {
+		return nil, err
+	}
+	if pattern != "" {
+		remote := func(r *http.Request) string { return g.now.Load().book.Of(r).Remote }
+		h = logAccess(g.Log.With().Str("log", "access").Logger(), pattern, g.Clock, remote, h)
+	}
 	var out []tasks.Task
 	for _, w := range g.web {
-		l := g.listeners[w.binding]
-		if w.tls != nil {
-			l = tls.NewListener(l, w.tls)
-		}
-		timeouts := readTimeouts(g.cfg, w.kind, w.name)
-		out = append(out, tasks.Task{Name: w.kind, Run: func(ctx context.Context) error { return serveHTTP(ctx, l, believe(w.trusted, g.gate), timeouts) }})
+		out = append(out, w.task(g.listeners[w.binding], h, identityDrain, g.Log))
 	}
-	return out
+	return out, nil
 }

@@ -3,9 +3,9 @@ package boot
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
-	"github.com/gatehouse-idp/gatehouse/internal/httpio"
 	"github.com/gatehouse-idp/gatehouse/internal/tasks"
 	"github.com/gatehouse-idp/gatehouse/server/authentication"
 	"github.com/gatehouse-idp/gatehouse/server/caches"
@@ -46,6 +46,10 @@ func (g *identity) servePages(ctx context.Context, store storage.Store, work *ca
 	if err != nil {
 		return err
 	}
+	serving, err := g.webTasks()
+	if err != nil {
+		return err
+	}
 	handler := g.mount(store, set)
 	g.handler.Store(&handler)
 	g.say("waiting until the cluster knows this server")
@@ -56,7 +60,7 @@ func (g *identity) servePages(ctx context.Context, store storage.Store, work *ca
 	}
 	g.health.Started()
 	ready()
-	return tasks.Run(ctx, g.webTasks()...)
+	return tasks.Run(ctx, serving...)
 }
 
 // mount is the one list of what an identity server serves.
@@ -89,8 +93,12 @@ func (g *identity) mount(store storage.Store, pages *themes.Set) http.Handler {
 
 	mux := http.NewServeMux()
 	root := book().Path() // a change of it is a reload
+	port := g.redirectPort()
 	at := func(path string, h http.Handler) {
-		mux.Handle(root+path, httpio.LimitBody(g.now.Load().maxBody, h))
+		if strings.HasPrefix(path, "/realms/") {
+			h = secured(front, port, h)
+		}
+		mux.Handle(root+path, h)
 	}
 	realm, openid := "/realms/{realm}", "/realms/{realm}/protocol/openid-connect"
 	at(realm, http.HandlerFunc(known.Realm))

@@ -31,7 +31,6 @@ type settings struct {
 	imports    []string
 	strategy   string
 	admin      administrator
-	maxBody    int64 // bytes of a request
 	stack      string
 	level      zerolog.Level
 }
@@ -97,14 +96,9 @@ func readSettings(cfg servergroups.ServerConfig, dir string) (settings, error) {
 	for _, file := range cfg.List(identityName, "import") {
 		s.imports = append(s.imports, within(dir, file))
 	}
-	s.maxBody = int64(10 << 20)
-	for _, kind := range []string{"https-listener", "http-listener"} { // the latter's limit counts when there are both
+	for _, kind := range []string{tlsKind, plainKind} {
 		listener, _ := findListener(cfg, kind)
-		if listener == "" {
-			continue
-		}
-		s.maxBody = cfg.Int(s.maxBody, httpName, listenersPath, defaultServer, kind, listener, "max-post-size")
-		if cfg.Bool(false, httpName, listenersPath, defaultServer, kind, listener, "proxy-address-forwarding") {
+		if listener != "" && cfg.Bool(false, httpName, listenersPath, defaultServer, kind, listener, "proxy-address-forwarding") {
 			s.book.Proxy = addresses.XForwarded
 		}
 	}

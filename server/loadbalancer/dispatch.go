@@ -23,9 +23,8 @@ const RefusedHeader = "Gatehouse-Refused"
 // errNoBackend is the failure to find any server.
 var errNoBackend = errors.New("no server is there to take the request")
 
-// errLost is the failure of a request that is taken off a server that fell
-// silent.
-var errLost = errors.New("the server fell silent")
+// errTooLong is the cause of a request that took longer than Settings.Limit.
+var errTooLong = errors.New("the request took too long")
 
 // trip is what became of one request; it travels in the request's context.
 type trip struct {
@@ -39,12 +38,12 @@ type tripKey struct{}
 // dispatcher sends one request to one backend after another until one
 // responds.
 type dispatcher struct {
-	pool    *pool
-	cookies []string
-	next    http.RoundTripper
-	metrics *metrics
-	budget  *budget
-	log     zerolog.Logger
+	pool     *pool
+	settings func() *Settings
+	next     http.RoundTripper
+	metrics  *metrics
+	budget   *budget
+	log      zerolog.Logger
 }
 
 // RoundTrip implements http.RoundTripper. The request's URL has no host yet.
@@ -58,10 +57,11 @@ func (d *dispatcher) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	d.budget.earn()
-	routes := routesIn(r, d.cookies)
+	settings := d.settings()
+	routes := routesIn(r, settings.Cookies)
 	var tried []*member
 	err = errNoBackend
-	for t.attempts < maxAttempts {
+	for t.attempts < settings.Attempts {
 		m, sticky := d.pool.pick(routes, tried)
 		if m == nil {
 			return nil, err
@@ -74,7 +74,7 @@ func (d *dispatcher) RoundTrip(r *http.Request) (*http.Response, error) {
 			return resp, nil
 		}
 		if failure == nil { // refused: it is leaving, whatever the domain said last
-			if t.attempts == maxAttempts || !body.again() || !d.budget.spend() {
+			if t.attempts == settings.Attempts || !body.again() || !d.budget.spend() {
 				resp.Header.Del(RefusedHeader)
 				return resp, nil
 			}
@@ -83,6 +83,10 @@ func (d *dispatcher) RoundTrip(r *http.Request) (*http.Response, error) {
 			continue
 		}
 		err = failure
+		if tooLong(r.Context()) {
+			d.pool.failed(m, false)
+			return nil, errTooLong
+		}
 		if r.Context().Err() != nil {
 			return nil, err // the client has gone: nobody's fault
 		}
@@ -92,8 +96,7 @@ func (d *dispatcher) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		// A request that never reached a server can be sent again, and one
 		// that changes nothing (RFC 9110 9.2.1).
-		// What is taken off a lost server is as much as it had, once.
-		if connected && !safe(r.Method) || !body.again() || !errors.Is(err, errLost) && !d.budget.spend() {
+		if connected && !safe(r.Method) || !body.again() || !d.budget.spend() {
 			return nil, err
 		}
 		d.metrics.retried(m.Route)
@@ -109,12 +112,8 @@ func safe(method string) bool {
 // was there to write it to.
 func (d *dispatcher) try(r *http.Request, m *member, body *body) (resp *http.Response, connected bool, err error) {
 	var got atomic.Bool
-	ctx, cancel := context.WithCancelCause(r.Context())
-	keep := func() bool { return true }
-	if safe(r.Method) && body.again() {
-		keep = context.AfterFunc(d.pool.reach(m), func() { cancel(errLost) })
-	}
-	out := r.Clone(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { got.Store(true) }}))
+	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { got.Store(true) }})
+	out := r.Clone(ctx)
 	out.URL.Scheme, out.URL.Host = m.URL.Scheme, m.URL.Host
 	if m.URL.Path != "" && m.URL.Path != "/" {
 		out.URL = m.URL.JoinPath(out.URL.EscapedPath())
@@ -122,17 +121,12 @@ func (d *dispatcher) try(r *http.Request, m *member, body *body) (resp *http.Res
 	}
 	out.Body, out.GetBody = body.reader(), body.get()
 	resp, err = d.next.RoundTrip(out)
-	keep() // an answer that has begun is not cut off
 	if err != nil {
-		if r.Context().Err() == nil && context.Cause(ctx) == errLost {
-			err = errLost
-		}
-		cancel(nil)
 		d.pool.release(m)
 		return nil, got.Load(), err
 	}
 	d.pool.succeeded(m)
-	release := sync.OnceFunc(func() { cancel(nil); d.pool.release(m) })
+	release := sync.OnceFunc(func() { d.pool.release(m) })
 	if rw, ok := resp.Body.(io.ReadWriteCloser); ok { // an upgraded connection
 		resp.Body = &upgraded{rw, release}
 	} else {
@@ -257,5 +251,8 @@ func (b *budget) spend() bool {
 
 // gone reports whether the client has hung up.
 func gone(ctx context.Context, err error) bool {
-	return ctx.Err() != nil || errors.Is(err, context.Canceled)
+	return !tooLong(ctx) && (ctx.Err() != nil || errors.Is(err, context.Canceled))
 }
+
+// tooLong reports whether the request's own limit has ended it.
+func tooLong(ctx context.Context) bool { return errors.Is(context.Cause(ctx), errTooLong) }

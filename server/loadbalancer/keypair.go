@@ -3,6 +3,7 @@ package loadbalancer
 import (
 	"crypto/tls"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,23 +15,30 @@ import (
 // before the old certificate ends.
 const reloadEvery = 5 * time.Second
 
-// KeyPair is a certificate and its key in PEM files that may be replaced while
+// KeyPair is a certificate and its key in files that may be replaced while
 // in use. Files that cannot be used, half written ones too, leave the pair
 // before in use. It is safe for concurrent use.
 type KeyPair struct {
-	certFile, keyFile string
-	clock             clock.Clock
-	onError           func(error)
+	files   []string
+	read    func() (tls.Certificate, error)
+	clock   clock.Clock
+	onError func(error)
 
 	mu      sync.Mutex
 	pair    *tls.Certificate
-	stamp   [2]time.Time
+	stamp   []time.Time // of files
 	checked time.Time
 }
 
 // LoadKeyPair reads the pair; onError is told of later failures to reload it.
 func LoadKeyPair(certFile, keyFile string, c clock.Clock, onError func(error)) (*KeyPair, error) {
-	k := &KeyPair{certFile: certFile, keyFile: keyFile, clock: c, onError: onError}
+	k := &KeyPair{files: []string{certFile, keyFile}, clock: c, onError: onError, read: func() (tls.Certificate, error) {
+		pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+		if err != nil {
+			err = problem.Invalid.Errorf("cannot use certificate %s with key %s: %w", certFile, keyFile, err)
+		}
+		return pair, err
+	}}
 	return k, k.load()
 }
 
@@ -40,24 +48,24 @@ func (k *KeyPair) load() error {
 		return problem.Invalid.Errorf("cannot read certificate: %w", err)
 	}
 	k.checked = k.clock.Now()
-	if k.pair != nil && stamp == k.stamp {
+	if k.pair != nil && slices.EqualFunc(stamp, k.stamp, time.Time.Equal) {
 		return nil
 	}
-	pair, err := tls.LoadX509KeyPair(k.certFile, k.keyFile)
+	pair, err := k.read()
 	if err != nil {
-		return problem.Invalid.Errorf("cannot use certificate %s with key %s: %w", k.certFile, k.keyFile, err)
+		return err
 	}
 	k.pair, k.stamp = &pair, stamp
 	return nil
 }
 
-func (k *KeyPair) stamps() (stamp [2]time.Time, err error) {
-	for i, name := range []string{k.certFile, k.keyFile} {
+func (k *KeyPair) stamps() (stamp []time.Time, err error) {
+	for _, name := range k.files {
 		info, err := os.Stat(name)
 		if err != nil {
 			return stamp, err
 		}
-		stamp[i] = info.ModTime()
+		stamp = append(stamp, info.ModTime())
 	}
 	return stamp, nil
 }

@@ -16,6 +16,7 @@ import (
 	"net/http/httputil"
 	"net/netip"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -44,17 +45,15 @@ type Backend struct {
 
 // Config is what a Balancer is made from. Zero values take the defaults named.
 type Config struct {
-	Static  []Backend // always in the pool, beside those of Set
-	Cookies []string  // that carry a route; default DefaultCookies
+	Settings // the first; see Configure
 	// TrustedProxies may name the client in X-Forwarded-* and Forwarded; from
 	// anybody else these are removed.
 	TrustedProxies []netip.Prefix
 	BackendTLS     *tls.Config // to https backends
 
-	Plain   net.Listener  // HTTP/1.1; may be nil
-	TLS     net.Listener  // HTTP/1.1 and HTTP/2; may be nil
-	Keys    *KeyPair      // for TLS
-	Timeout time.Duration // until a backend's response begins; default 60 s
+	Plain net.Listener // HTTP/1.1; may be nil
+	TLS   net.Listener // HTTP/1.1 and HTTP/2; may be nil; without both, others serve the Balancer
+	Keys  *KeyPair     // for TLS
 
 	Clock     clock.Clock
 	Log       zerolog.Logger
@@ -62,55 +61,116 @@ type Config struct {
 	Metrics   prometheus.Registerer // nil: none
 }
 
+// Settings may change while the balancer runs. Zero values take the defaults
+// named.
+type Settings struct {
+	Static  []Backend // always in the pool, beside those of Set
+	Cookies []string  // that carry a route; default DefaultCookies
+	// Timeout is until a backend's response begins; default 60 s.
+	Timeout time.Duration
+	// Limit is until a request is over, its body included; default none.
+	Limit time.Duration
+	// Attempts are the servers tried for one request; default 3.
+	Attempts int
+	// LastEjection is how long a failing server is left alone at most; default 30 s.
+	LastEjection time.Duration
+	// ProbeEvery is how often each backend's Health is asked; default 1 s.
+	ProbeEvery time.Duration
+	// MaxIdle is how many idle connections are kept to each backend; default 256.
+	MaxIdle int
+}
+
+func (s Settings) withDefaults() Settings {
+	if len(s.Cookies) == 0 {
+		s.Cookies = DefaultCookies[:]
+	}
+	if s.Timeout == 0 {
+		s.Timeout = time.Minute
+	}
+	if s.Attempts == 0 {
+		s.Attempts = defaultAttempts
+	}
+	if s.LastEjection == 0 {
+		s.LastEjection = lastEjection
+	}
+	if s.ProbeEvery == 0 {
+		s.ProbeEvery = probeEvery
+	}
+	if s.MaxIdle == 0 {
+		s.MaxIdle = 256
+	}
+	return s
+}
+
 // DefaultCookies are those of the identity servers and of the servlet world.
 var DefaultCookies = [...]string{"AUTH_SESSION_ID", "AUTH_SESSION_ID_LEGACY", "KEYCLOAK_SESSION", "JSESSIONID"}
 
 // The limits of one attempt.
 const (
-	connectLimit = time.Second // a server of the site answers in milliseconds or not at all
-	bodyLimit    = 64 << 10    // request bodies up to this are kept for a retry; forms are far smaller
-	maxAttempts  = 3           // servers tried for one request
-	headerLimit  = 10 * time.Second
-	idleLimit    = 2 * time.Minute
-	drainLimit   = 10 * time.Second // for requests in flight when the balancer stops
+	connectLimit    = time.Second // a server of the site answers in milliseconds or not at all
+	bodyLimit       = 64 << 10    // request bodies up to this are kept for a retry; forms are far smaller
+	defaultAttempts = 3           // servers tried for one request
+	headerLimit     = 10 * time.Second
+	idleLimit       = 2 * time.Minute
+	drainLimit      = 10 * time.Second // for requests in flight when the balancer stops
 )
 
 // Balancer is the reverse proxy: an http.Handler, and a task that serves its
 // listeners and watches its backends.
 type Balancer struct {
 	cfg       Config
+	now       atomic.Pointer[Settings]
 	pool      *pool
 	proxy     *httputil.ReverseProxy
-	transport *http.Transport
+	transport atomic.Pointer[http.Transport] // to the backends
 	metrics   *metrics
 }
 
 // New makes a Balancer.
 func New(cfg Config) *Balancer {
-	if len(cfg.Cookies) == 0 {
-		cfg.Cookies = DefaultCookies[:]
-	}
-	if cfg.Timeout == 0 {
-		cfg.Timeout = time.Minute
-	}
-	b := &Balancer{cfg: cfg, pool: newPool(cfg.Clock, cfg.Static), transport: &http.Transport{
-		DialContext:           (&net.Dialer{Timeout: connectLimit}).DialContext,
-		TLSClientConfig:       cfg.BackendTLS,
-		TLSHandshakeTimeout:   5 * connectLimit,
-		ResponseHeaderTimeout: cfg.Timeout,
-		MaxIdleConnsPerHost:   256,
-		IdleConnTimeout:       idleLimit / 2, // below the servers': they do not hang up on us
-		DisableCompression:    true,          // bytes pass as they are
-	}}
+	b := &Balancer{cfg: cfg, pool: newPool(cfg.Clock, cfg.Settings.withDefaults())}
+	b.Configure(cfg.Settings)
 	b.metrics = newMetrics(cfg.Metrics, b.pool)
 	b.proxy = &httputil.ReverseProxy{
 		Rewrite:       b.rewrite,
-		Transport:     &dispatcher{pool: b.pool, cookies: cfg.Cookies, next: b.transport, metrics: b.metrics, budget: newBudget(cfg.Clock), log: cfg.Log},
+		Transport:     &dispatcher{pool: b.pool, settings: b.now.Load, next: roundTripper{b}, metrics: b.metrics, budget: newBudget(cfg.Clock), log: cfg.Log},
 		FlushInterval: -1, // each write at once: pages and event streams start early
 		ErrorLog:      log.New(proxyLog{cfg.Log}, "", 0),
 		ErrorHandler:  b.fail,
 	}
 	return b
+}
+
+// Configure takes over settings while the balancer runs. Requests in flight go
+// on under those that they began with.
+func (b *Balancer) Configure(s Settings) {
+	s = s.withDefaults()
+	before := b.now.Swap(&s)
+	if before == nil || before.MaxIdle != s.MaxIdle || before.Timeout != s.Timeout {
+		if old := b.transport.Swap(b.connections(s)); old != nil {
+			old.CloseIdleConnections() // busy ones end by themselves
+		}
+	}
+	b.pool.configure(s)
+}
+
+func (b *Balancer) connections(s Settings) *http.Transport {
+	return &http.Transport{
+		DialContext:           (&net.Dialer{Timeout: connectLimit}).DialContext,
+		TLSClientConfig:       b.cfg.BackendTLS,
+		TLSHandshakeTimeout:   5 * connectLimit,
+		ResponseHeaderTimeout: s.Timeout,
+		MaxIdleConnsPerHost:   s.MaxIdle,
+		IdleConnTimeout:       idleLimit / 2, // below the servers': they do not hang up on us
+		DisableCompression:    true,          // bytes pass as they are
+	}
+}
+
+// roundTripper is the transport of the moment.
+type roundTripper struct{ *Balancer }
+
+func (t roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
+	return t.transport.Load().RoundTrip(r)
 }
 
 // proxyLog receives the proxy's remarks on broken copies.
@@ -131,16 +191,22 @@ func (b *Balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	trip := &trip{}
 	out := &recorder{ResponseWriter: w}
 	defer func() { b.account(r, trip, out, clock.Since(b.cfg.Clock, start)) }()
-	b.proxy.ServeHTTP(out, r.WithContext(context.WithValue(r.Context(), tripKey{}, trip)))
+	ctx := context.WithValue(r.Context(), tripKey{}, trip)
+	if limit := b.now.Load().Limit; limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, limit, errTooLong)
+		defer cancel()
+	}
+	b.proxy.ServeHTTP(out, r.WithContext(ctx))
 }
 
 // Run serves the listeners and watches the backends until ctx ends; requests
 // in flight then get ten seconds.
 func (b *Balancer) Run(ctx context.Context) error {
-	defer b.transport.CloseIdleConnections()
+	defer func() { b.transport.Load().CloseIdleConnections() }()
 	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
 	watched := make(chan struct{})
-	go func() { defer close(watched); b.pool.watch(watching, b.transport) }()
+	go func() { defer close(watched); b.pool.watch(watching, roundTripper{b}) }()
 	defer func() { stop(); <-watched }()
 
 	srv := &http.Server{

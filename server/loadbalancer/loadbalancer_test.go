@@ -41,7 +41,6 @@ type backend struct {
 	refuse  atomic.Bool
 	unready atomic.Bool
 	abort   atomic.Bool
-	frozen  atomic.Pointer[chan struct{}] // no answer to anything until it is closed
 	seen    chan *http.Request
 }
 
@@ -53,9 +52,6 @@ func newBackend(t *testing.T, name string) *backend {
 }
 
 func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if frozen := b.frozen.Load(); frozen != nil {
-		<-*frozen
-	}
 	if r.URL.Path == "/health/ready" {
 		if b.unready.Load() {
 			w.WriteHeader(503)
@@ -293,28 +289,6 @@ func TestAServerThatIsNotReadyLeavesThePoolAndComesBack(t *testing.T) {
 	}
 }
 
-// A machine that is cut off hangs up on nobody: what is under way there would
-// wait for the timeout.
-func TestAnIdempotentRequestIsTakenOffAServerThatFellSilent(t *testing.T) {
-	one, two := newBackend(t, "one"), newBackend(t, "two")
-	f := start(t, []loadbalancer.Backend{one.entry(t, loadbalancer.Ready), two.entry(t, loadbalancer.Ready)})
-	thaw := make(chan struct{})
-	one.frozen.Store(&thaw)
-	posted := make(chan string, 1)
-	go func() {
-		_, body, _ := f.do("POST", "/", "x", "Cookie", "AUTH_SESSION_ID=x.one")
-		posted <- body
-	}()
-	if status, body, _ := f.do("GET", "/", "", "Cookie", "AUTH_SESSION_ID=x.one"); status != 200 || !strings.HasPrefix(body, "two") {
-		t.Errorf("answered %d: %s", status, body)
-	}
-	// What may have been carried out is left there, in case it answers after all.
-	close(thaw)
-	if body := <-posted; !strings.HasPrefix(body, "one") {
-		t.Errorf("the POST was answered by %s", body)
-	}
-}
-
 func TestForwardedHeadersAreSetAndSpoofedOnesRemoved(t *testing.T) {
 	one := newBackend(t, "one")
 	spoof := []string{
@@ -478,3 +452,25 @@ type steps struct {
 }
 
 func (s *steps) Now() time.Time { return s.Clock.Now().Add(time.Duration(s.ahead.Load())) }
+
+func TestSettingsChangeWhileTheBalancerRuns(t *testing.T) {
+	one := newBackend(t, "one")
+	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	t.Cleanup(slow.Close)
+	u, err := url.Parse(slow.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := start(t, nil)
+	if status, _, _ := f.do("GET", "/", ""); status != 503 {
+		t.Fatalf("without servers: %d", status)
+	}
+	f.Configure(loadbalancer.Settings{Static: []loadbalancer.Backend{one.entry(t, loadbalancer.Ready)}})
+	if status, body, _ := f.do("GET", "/", ""); status != 200 || !strings.HasPrefix(body, "one") {
+		t.Errorf("with a static server: %d %s", status, body)
+	}
+	f.Configure(loadbalancer.Settings{Static: []loadbalancer.Backend{{Route: "slow", URL: u}}, Limit: 50 * time.Millisecond, Attempts: 1})
+	if status, body, _ := f.do("GET", "/", ""); status != 504 {
+		t.Errorf("a request over max-request-time: %d %s", status, body)
+	}
+}

@@ -19,7 +19,7 @@ func (b *Balancer) fail(w http.ResponseWriter, r *http.Request, err error) {
 		status, text = http.StatusServiceUnavailable, "Nobody can be logged in at the moment: no server is ready."
 	case errors.As(err, new(*http.MaxBytesError)):
 		status, text = http.StatusRequestEntityTooLarge, "What you sent is too large."
-	case errors.As(err, &timeout) && timeout.Timeout():
+	case errors.Is(err, errTooLong), errors.As(err, &timeout) && timeout.Timeout():
 		status, text = http.StatusGatewayTimeout, "The server took too long to answer."
 	}
 	b.cfg.Log.Warn().Err(err).Str("method", r.Method).Str("path", r.URL.Path).Int("status", status).Msg("cannot pass a request on")

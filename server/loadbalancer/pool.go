@@ -28,21 +28,18 @@ const (
 	probeEvery = time.Second
 	probeLimit = time.Second
 	probesDown = 2
-	// silence is how many probes in a row get no answer at all until the server
-	// is taken for lost, with what is under way there: a machine that was cut
-	// off or froze hangs up on nobody. A busy server answers one of so many.
-	silence = 3
 )
 
 // pool is the backends and their health.
 type pool struct {
-	clock  clock.Clock
-	static []Backend
+	clock clock.Clock
 
-	mu      sync.Mutex
-	members []*member
-	turn    int           // where the search begins: equals take turns
-	changed chan struct{} // closed when the set changes
+	mu       sync.Mutex
+	settings Settings
+	named    []Backend // by the domain
+	members  []*member
+	turn     int           // where the search begins: equals take turns
+	changed  chan struct{} // closed when the set or the settings change
 }
 
 // member is one backend with its record; pool.mu guards it.
@@ -55,42 +52,39 @@ type member struct {
 	since    time.Time // when it came (back): the start of its slow start; zero: long ago
 	sick     int       // failed probes in a row
 	down     bool      // by its probes
-	silent   int       // probes in a row without an answer
-	// there ends when the server is taken for lost.
-	there context.Context
-	lose  context.CancelFunc
 }
 
-func newMember(b Backend) *member {
-	m := &member{Backend: b}
-	m.there, m.lose = context.WithCancel(context.Background())
-	return m
-}
-
-// back takes a lost server up again; pool.mu is held.
-func (m *member) back() {
-	m.silent = 0
-	if m.there.Err() != nil {
-		m.there, m.lose = context.WithCancel(context.Background())
-	}
-}
-
-func newPool(c clock.Clock, static []Backend) *pool {
-	p := &pool{clock: c, static: static, changed: make(chan struct{})}
-	p.set(nil)
+func newPool(c clock.Clock, s Settings) *pool {
+	p := &pool{clock: c, changed: make(chan struct{})}
+	p.configure(s)
 	return p
 }
 
+// configure takes over settings, with the static backends in them.
+func (p *pool) configure(s Settings) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.settings = s
+	p.arrange()
+}
+
+// set replaces the backends that the domain names.
 func (p *pool) set(backends []Backend) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.named = backends
+	p.arrange()
+}
+
+// arrange makes the members; p.mu is held.
+func (p *pool) arrange() {
 	now := p.clock.Now()
 	first := len(p.members) == 0 // nobody else is there to spare them
 	var next []*member
-	for _, b := range slices.Concat(p.static, backends) {
+	for _, b := range slices.Concat(p.settings.Static, p.named) {
 		i := slices.IndexFunc(p.members, func(m *member) bool { return m.Route == b.Route && m.URL.String() == b.URL.String() })
 		if i < 0 {
-			m := newMember(b)
+			m := &member{Backend: b}
 			if !first {
 				m.since = now
 			}
@@ -100,7 +94,6 @@ func (p *pool) set(backends []Backend) {
 		m := p.members[i]
 		if m.State != Ready && b.State == Ready { // restarted or resumed
 			m.failures, m.ejected, m.ejection, m.sick, m.down, m.since = 0, time.Time{}, 0, 0, false, now
-			m.back()
 		}
 		m.Backend = b
 		next = append(next, m)
@@ -193,7 +186,7 @@ func (p *pool) failed(m *member, unreachable bool) bool {
 	if now.Before(m.ejected) {
 		return false // requests that were under way already
 	}
-	m.ejection = min(lastEjection, max(firstEjection, 2*m.ejection))
+	m.ejection = min(p.settings.LastEjection, max(firstEjection, 2*m.ejection))
 	m.ejected = now.Add(m.ejection)
 	return true
 }
@@ -220,14 +213,22 @@ func routesIn(r *http.Request, cookies []string) (routes []string) {
 
 // watch probes the health of the members until ctx ends.
 func (p *pool) watch(ctx context.Context, transport http.RoundTripper) {
-	tick := p.clock.NewTicker(probeEvery)
-	defer tick.Stop()
+	var every time.Duration
+	var tick *clock.Timer
+	defer func() { tick.Stop() }()
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	probing := map[*member]chan struct{}{}
 	for {
 		p.mu.Lock()
 		members, changed := p.members, p.changed
+		if p.settings.ProbeEvery != every {
+			if tick != nil {
+				tick.Stop()
+			}
+			every = p.settings.ProbeEvery
+			tick = p.clock.NewTicker(every)
+		}
 		for _, m := range members {
 			if m.Health == nil || m.State == Dead || probing[m] != nil && !isClosed(probing[m]) {
 				continue
@@ -237,8 +238,7 @@ func (p *pool) watch(ctx context.Context, transport http.RoundTripper) {
 			address := m.Health.String()
 			wg.Go(func() {
 				defer close(done)
-				ok, answered := probe(ctx, transport, address)
-				p.probed(m, ok, answered)
+				p.probed(m, probe(ctx, transport, address))
 			})
 		}
 		for m := range probing {
@@ -265,49 +265,33 @@ func isClosed(c chan struct{}) bool {
 	}
 }
 
-// probe asks once: ok is a 200, answered any answer.
-func probe(ctx context.Context, transport http.RoundTripper, address string) (ok, answered bool) {
+func probe(ctx context.Context, transport http.RoundTripper, address string) bool {
 	ctx, cancel := context.WithTimeout(ctx, probeLimit)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return false, false
+		return false
 	}
 	resp, err := transport.RoundTrip(r)
 	if err != nil {
-		return false, false
+		return false
 	}
 	resp.Body.Close()
-	return resp.StatusCode == http.StatusOK, true
+	return resp.StatusCode == http.StatusOK
 }
 
 // probed notes a probe's result. One success also ends an ejection.
-func (p *pool) probed(m *member, ok, answered bool) {
+func (p *pool) probed(m *member, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := p.clock.Now()
 	if !ok {
 		m.sick++
 		m.down = m.down || m.sick >= probesDown
-		if m.silent++; answered {
-			m.silent = 0
-		}
-		// While nobody else is there, its late answer is better than none.
-		if m.silent >= silence && slices.ContainsFunc(p.members, func(other *member) bool { return other != m && other.well(now) }) {
-			m.lose()
-		}
 		return
 	}
+	now := p.clock.Now()
 	if m.down || now.Before(m.ejected) {
 		m.since = now
 	}
 	m.sick, m.down, m.ejected = 0, false, time.Time{}
-	m.back()
-}
-
-// reach is the context that ends when m is lost.
-func (p *pool) reach(m *member) context.Context {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return m.there
 }
