@@ -33,19 +33,20 @@ type Env struct {
 // commands is the command line: one field a command, its flags and its help
 // beside its code.
 type commands struct {
-	Demo       demoCommand       `cmd:"" help:"Boot a whole domain on this machine: controller, two hosts, balancer, two servers."`
-	Controller controllerCommand `cmd:"" help:"Run a domain controller."`
-	Agent      agentCommand      `cmd:"" help:"Run the host agent of this machine."`
-	Domain     domainCommand     `cmd:"" help:"Run a controller and this machine's agent in one process."`
-	StartDev   startDevCommand   `cmd:"" help:"Run one standalone identity server for development."`
-	Start      startCommand      `cmd:"" help:"Run one standalone identity server for production."`
-	Server     serverCommand     `cmd:"" hidden:"" help:"Run a server of an agent (started by the agent)."`
-	Cli        cliCommand        `cmd:"" help:"Run the management command line."`
-	AddUser    addUserCommand    `cmd:"" help:"Add a management user, or a host with its join token."`
-	Import     importCommand     `cmd:"" help:"Import a realm file into a database."`
-	Export     exportCommand     `cmd:"" help:"Export a realm from a database as a realm file."`
-	Version    versionCommand    `cmd:"" help:"Print the version."`
-	Reference  referenceCommand  `cmd:"" hidden:"" help:"Write the reference in docs/."`
+	Demo                demoCommand                `cmd:"" help:"Boot a whole domain on this machine: controller, two hosts, balancer, two servers."`
+	Controller          controllerCommand          `cmd:"" help:"Run a domain controller."`
+	Agent               agentCommand               `cmd:"" help:"Run the host agent of this machine."`
+	Domain              domainCommand              `cmd:"" help:"Run a controller and this machine's agent in one process."`
+	StartDev            startDevCommand            `cmd:"" help:"Run one standalone identity server for development."`
+	Start               startCommand               `cmd:"" help:"Run one standalone identity server for production."`
+	Server              serverCommand              `cmd:"" hidden:"" help:"Run a server of an agent (started by the agent)."`
+	Cli                 cliCommand                 `cmd:"" help:"Run the management command line."`
+	AddUser             addUserCommand             `cmd:"" help:"Add a management user, or a host with its join token."`
+	Import              importCommand              `cmd:"" help:"Import a realm file into a database."`
+	Export              exportCommand              `cmd:"" help:"Export a realm from a database as a realm file."`
+	UpdateCompatibility updateCompatibilityCommand `cmd:"" help:"Say whether versions or configurations can be rolled."`
+	Version             versionCommand             `cmd:"" help:"Print the version."`
+	Reference           referenceCommand           `cmd:"" hidden:"" help:"Write the reference in docs/."`
 }
 
 func main() {

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/gatehouse-idp/gatehouse/profiles"
+)
+
+// defaultDomain is the built-in domain as a file, with words of it replaced.
+func defaultDomain(t *testing.T, replace ...string) string {
+	t.Helper()
+	tree, err := profiles.Default(profiles.Domain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(profiles.EncodeTOML(tree))
+	for i := 0; i < len(replace); i += 2 {
+		if !strings.Contains(text, replace[i]) {
+			t.Fatalf("the built-in domain has no %q", replace[i])
+		}
+		text = strings.ReplaceAll(text, replace[i], replace[i+1])
+	}
+	return write(t, text)
+}
+
+func TestUpdateCompatibilityAnswersByItsExitCode(t *testing.T) {
+	same := defaultDomain(t)
+	metadata := filepath.Join(t.TempDir(), "metadata.json")
+	if code, _, stderr := gatehouse(t, "", "update-compatibility", "metadata", "--config="+same, "--file="+metadata, "-Dgatehouse.database.password=geheim"); code != 0 {
+		t.Fatalf("metadata: %d %s", code, stderr)
+	}
+	text, err := os.ReadFile(metadata)
+	if err != nil || strings.Contains(string(text), "geheim") {
+		t.Fatalf("the metadata tells a password, or %v", err)
+	}
+	password := "-Dgatehouse.database.password=geheim"
+	for _, c := range []struct {
+		name string
+		args []string
+		code int
+		says string
+	}{
+		{"nothing changed", []string{"--config=" + same, "--file=" + metadata, password}, 0, "[OK] Rolling Update is available."},
+		{"a password changed", []string{"--config=" + same, "--file=" + metadata, "-Dgatehouse.database.password=neu"}, 0, "password"},
+		{"another database", []string{"--config=" + same, "--file=" + metadata, password, "-Dgatehouse.database.url=sqlite:elsewhere.db"}, 3, "connection-url' is incompatible"},
+		{"another path of all addresses", []string{"--config=" + defaultDomain(t, `web-context = "auth"`, `web-context = "sso"`), "--file=" + metadata, password}, 3, "web-context' is incompatible: "},
+		{"a page's setting", []string{"--config=" + defaultDomain(t, "staticMaxAge = 2592000", "staticMaxAge = 60"), "--file=" + metadata, password}, 0, "staticMaxAge"},
+		{"no metadata", []string{"--config=" + same, "--file=/no/such/file"}, 1, ""},
+		{"damaged metadata", []string{"--config=" + same, "--file=" + write(t, "{")}, 1, ""},
+		{"no domain", []string{"--config=/no/such/domain.toml", "--file=" + metadata}, 1, ""},
+		{"an impossible domain", []string{"--config=" + write(t, "mode = \"domain\"\nnonsense = 1\n"), "--file=" + metadata}, 1, ""},
+		{"no file named", []string{"--config=" + same}, 2, ""},
+		{"an unknown flag", []string{"--fiel=x"}, 2, ""},
+	} {
+		code, stdout, stderr := gatehouse(t, "", append([]string{"update-compatibility", "check"}, c.args...)...)
+		if code != c.code || !strings.Contains(stdout, c.says) {
+			t.Errorf("%s: exit %d, want %d; want %q in\n%s%s", c.name, code, c.code, c.says, stdout, stderr)
+		}
+		if strings.Contains(stdout+stderr, "geheim") || strings.Contains(stdout+stderr, "neu\n") {
+			t.Errorf("%s: a password was told", c.name)
+		}
+	}
+}
+
+func TestUpdateCompatibilityAsksTheRunningDomain(t *testing.T) {
+	s := serveDomain(t)
+	code, stdout, stderr := gatehouse(t, "", "update-compatibility", "metadata", "--controller="+s.Socket)
+	if code != 0 || !strings.Contains(stdout, `"server-groups"`) {
+		t.Errorf("exit %d: %s%s", code, stdout, stderr)
+	}
+}
+
+func TestVersionsOfOneMinorVersionRoll(t *testing.T) {
+	for _, c := range []struct {
+		old, next string
+		rolls     bool
+	}{
+		{"1.2.0", "1.2.9", true}, {"1.2.9", "1.2.0", true}, {"1.2.0", "1.2.1-rc.1", true}, {"v1.2.0", "1.2.1", true},
+		{"1.2.0", "1.3.0", false}, {"1.2.0", "2.2.0", false}, {"1.20.0", "1.2.0", false},
+		{"development", "development", true}, {"development", "1.2.0", false}, {"1.2", "1.2.0", false},
+	} {
+		if got := sameMinor(c.old, c.next); got != c.rolls {
+			t.Errorf("%s -> %s rolls: %v, want %v", c.old, c.next, got, c.rolls)
+		}
+	}
+}
+
+func TestProgramsWithoutACommonProtocolDoNotRoll(t *testing.T) {
+	var out strings.Builder
+	old := updateMetadata{Version: "1.2.0", OldestProtocol: 1, NewestProtocol: 1}
+	next := updateMetadata{Version: "1.2.1", OldestProtocol: 2, NewestProtocol: 3}
+	if compatible(&out, old, next) || !strings.Contains(out.String(), "protocol 1 (version 1.2.0) -> protocols 2 to 3 (version 1.2.1)") {
+		t.Errorf("%s", out.String())
+	}
+}
