@@ -4,45 +4,44 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"testing"
 	"time"
 )
 
 // A crashed server is running again in about a second, and nobody notices.
-// GATEHOUSE_E2E_FULL=1 kills 20 times.
+// GATEHOUSE_E2E_FULL=1 kills 20 times, each server again only after a minute,
+// which is when a crash no longer counts as one of a row.
 func TestAServerKilledUnderLoadFailsNoIdempotentRequestAndNoSession(t *testing.T) {
-	d := newDomain(t, twoHosts(1)...)
+	d := newDomain(t, twoHosts(2)...)
 	d.boot()
 	people := signIn(t, d.public(), 10)
 	load := startLoad(t, people, 200)
 	var back []time.Duration
-	for i := range times(20, 6) {
+	since := map[string]time.Time{}
+	for i := range times(20, 4) {
 		h := d.hosts[i%2]
-		s := h.servers[len(h.servers)-1]
+		s := h.servers[len(h.servers)-1-i/2%2]
 		before := load.count()
-		eventually(t, 30*time.Second, "the load goes on", func(context.Context) error {
-			if n := load.count() - before; n < 200 {
+		eventually(t, 90*time.Second, "the load goes on", func(context.Context) error {
+			if n := load.count() - before; n < 200 || !since[s.name].IsZero() && time.Since(since[s.name]) < 61*time.Second {
 				return fmt.Errorf("%d requests since the last kill", n)
 			}
 			return nil
 		})
 		killed := d.pid(h, s)
 		killServer(t, killed)
-		back = append(back, eventually(t, 30*time.Second, s.name+" is back", func(ctx context.Context) error {
-			return answers("http://" + d.address(i%2, healthPort+s.number*portStep) + "/health/ready")(ctx)
-		}))
+		back = append(back, eventually(t, 30*time.Second, s.name+" is back",
+			answers("http://"+d.address(i%2, healthPort+s.number*portStep)+"/health/ready")))
+		since[s.name] = time.Now()
 		if now := d.pid(h, s); now == killed || now == 0 {
 			t.Errorf("%s is process %d, was %d", s.name, now, killed)
 		}
 	}
 	load.held()
 	goOn(t, people)
-	worst := back[0]
-	for _, b := range back {
-		worst = max(worst, b)
-	}
 	t.Logf("killed %d times under %d requests a second: ready again in %s (median), %s (worst); the goal is 1.5 s",
-		len(back), 200, median(back).Round(time.Millisecond), worst.Round(time.Millisecond))
+		len(back), 200, median(back).Round(time.Millisecond), slices.Max(back).Round(time.Millisecond))
 	if m := median(back); m > 10*time.Second {
 		t.Errorf("a killed server is ready again after %s", m)
 	}
@@ -68,7 +67,7 @@ func TestAKilledAgentLeavesItsServersAndTheNextOneAdoptsThem(t *testing.T) {
 	}
 	// Adopted is more than left alone: they take orders and changes.
 	d.change("Adopted")
-	d.must("/host=host2/server=server-2:restart(blocking=true)")
+	d.must("/host=second/server=server-2:restart(blocking=true)")
 	if now := d.pids(); now["server-2"] == before["server-2"] {
 		t.Errorf("server-2 was not restarted")
 	}

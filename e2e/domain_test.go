@@ -47,6 +47,8 @@ type server struct {
 const (
 	balancers = "load-balancer-group"
 	identity  = "auth-server-group"
+
+	identitySubsystem = "/profile=auth-server-clustered/subsystem=identity"
 )
 
 // What a domain listens on, from its base; a server adds its offset to the
@@ -127,9 +129,9 @@ func shortFolder(t *testing.T) string {
 }
 
 // twoHosts is a domain whose load balancer and first servers are on "master",
-// the others on "host2"; each has n servers.
+// the others on "second"; each has n servers.
 func twoHosts(n int) []host {
-	hosts := []host{{name: "master", servers: []server{{"balancer", balancers, 0}}}, {name: "host2"}}
+	hosts := []host{{name: "master", servers: []server{{"balancer", balancers, 0}}}, {name: "second"}}
 	for i := range 2 * n {
 		h := &hosts[i/n]
 		h.servers = append(h.servers, server{fmt.Sprintf("server-%d", i+1), identity, i + 1})
@@ -211,7 +213,8 @@ func (d *domain) agent(i int, name, folder, token string) *process {
 		"-Djboss.http.port=" + strconv.Itoa(d.base+httpPort), "-Djboss.https.port=" + strconv.Itoa(d.base+httpsPort),
 		"-Dgatehouse.health.port=" + strconv.Itoa(d.base+healthPort), "-Dgatehouse.cluster.port=" + strconv.Itoa(d.base+clusterPort)}
 	if d.net != nil {
-		args = append(args, "-b", d.net.address(i+1), "-Djboss.bind.address.private="+d.net.address(i+1))
+		own := d.net.address(i + 1)
+		args = append(args, "-b", own, "--bind-management", own, "-Djboss.bind.address.private="+own)
 	}
 	return launch(d.t, "agent "+name, d.command(i, args...))
 }
@@ -243,9 +246,12 @@ func (d *domain) ready(limit time.Duration) (took time.Duration) {
 // try runs one command of the management command line and gives the result of
 // its answer.
 func (d *domain) try(command string) (json.RawMessage, error) {
-	out, err := exec.Command(d.binary, "cli", "--controller="+d.socket(), "--output=json", "--command="+command).CombinedOutput()
+	cmd := exec.Command(d.binary, "cli", "--controller="+d.socket(), "--output=json", "--command="+command)
+	var said strings.Builder // progress, and errors
+	cmd.Stderr = &said
+	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w: %s", command, err, out)
+		return nil, fmt.Errorf("%s: %w: %s%s", command, err, out, &said)
 	}
 	var answer struct {
 		Result json.RawMessage `json:"result"`
@@ -344,7 +350,7 @@ func (d *domain) state(i int, s server, want string) {
 // server shows it.
 func (d *domain) change(name string) {
 	d.t.Helper()
-	d.must(`/profile=auth-server-clustered/subsystem=identity:write-attribute(name=display-name,value="` + name + `")`)
+	d.must(identitySubsystem + `:write-attribute(name=display-name,value="` + name + `")`)
 	d.shows(name)
 }
 

@@ -131,13 +131,13 @@ func TestAGroupWithAnImpossibleConfigurationStopsNoOther(t *testing.T) {
 	// servers of that group alone.
 	d.must(`/profile=auth-server-standalone/subsystem=datasources/data-source=KeycloakDS:write-attribute(name=max-pool-size,value="${odd.pool.size}")`)
 	d.must(`/server-group=odd:add(profile=auth-server-standalone,socket-binding-group=standard-sockets)`)
-	d.must(`/host=host2/server-config=odd:add(group=odd,auto-start=true,port-offset=50)`)
-	d.explains("/host=host2/server=odd", "odd.pool.size", "max-pool-size")
+	d.must(`/host=second/server-config=odd:add(group=odd,auto-start=true,port-offset=50)`)
+	d.explains("/host=second/server=odd", "odd.pool.size", "max-pool-size")
 
 	// So does what only the server can see: a database that is not there.
 	d.must(`/profile=auth-server-standalone/subsystem=datasources/data-source=KeycloakDS:write-attribute(name=connection-url,value="sqlite:/proc/no/such/folder.db")`)
 	d.must(`/profile=auth-server-standalone/subsystem=datasources/data-source=KeycloakDS:write-attribute(name=max-pool-size,value=5)`)
-	d.explains("/host=host2/server=odd", "KeycloakDS", "connection-url", "/proc/no")
+	d.explains("/host=second/server=odd", "KeycloakDS", "connection-url", "/proc/no")
 
 	load.held()
 	goOn(t, people)
