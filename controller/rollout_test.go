@@ -21,6 +21,8 @@ type fleet struct {
 	sick     map[string]bool     // servers that do not start with the change
 	changed  func() bool         // whether the change is in force
 	hold     func(server string) // called before a restart is done, if not nil
+	// refuse, if not nil, may refuse an order.
+	refuse func(o *hostlink.Order, server string) error
 	// after, if not nil, may change what a restarted server is like.
 	after func(server string, s *hostlink.ServerStatus)
 }
@@ -29,6 +31,11 @@ func (f *fleet) obey(host string) func(*hostlink.Order, *hostlink.ServerStatus) 
 	return func(o *hostlink.Order, s *hostlink.ServerStatus) error {
 		f.mu.Lock()
 		defer f.mu.Unlock()
+		if f.refuse != nil {
+			if err := f.refuse(o, host+"/"+s.Name); err != nil {
+				return err
+			}
+		}
 		if f.hold != nil {
 			f.hold(host + "/" + s.Name)
 		}

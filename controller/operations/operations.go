@@ -116,6 +116,9 @@ func (d *Desk) run(ctx context.Context, r request) (api.Response, error) {
 // ofModel reports whether an operation concerns the model alone, which every
 // controller has; what runs, and rollouts, only the leader sees whole.
 func ofModel(op profiles.Operation) bool {
+	if op.Name == "composite" {
+		return !runs(op)
+	}
 	return own(shapeOf(op.Address), op.Name) == nil || op.Name == "history" || op.Name == "diff" || op.Name == "read-config-as-toml"
 }
 
@@ -251,6 +254,8 @@ type handler func(*Desk, context.Context, request) (api.Response, error)
 // of the configuration.
 func own(at shape, name string) handler {
 	switch {
+	case at == atRoot && name == "composite":
+		return (*Desk).composite
 	case (at == atRoot || at == atGroup) && name == "rolling-restart":
 		return (*Desk).rollingRestart
 	case at == atRoot && rootOperations(name) != nil:
