@@ -9,7 +9,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -23,8 +22,8 @@ import (
 
 // Config says which file.
 type Config struct {
-	// File is read at the start and replaced with each change. Where there is
-	// none, one with the defaults is written.
+	// File is read at the start and at each reload, and replaced with each
+	// change. Where there is none, one with the defaults is written.
 	File  string
 	Clock clock.Clock
 }
@@ -48,6 +47,7 @@ type Model struct {
 	config Config
 
 	changing sync.Mutex // held during a change: the server hears of them in order
+	text     []byte     // what the file holds as far as is known; with changing
 
 	mu        sync.Mutex
 	server    Server
@@ -73,14 +73,11 @@ func Open(c Config) (*Model, error) {
 	if err != nil {
 		return nil, problem.Invalid.Errorf("cannot read the configuration: %w", err)
 	}
-	tree, err := profiles.ParseTOML(c.File, data)
+	tree, err := parse(c.File, data)
 	if err != nil {
 		return nil, err
 	}
-	if tree.Mode() != profiles.Standalone {
-		return nil, problem.Invalid.Errorf("cannot use %s for a standalone server: it configures a %s", c.File, tree.Mode())
-	}
-	return &Model{config: c, trees: []profiles.Tree{tree}}, nil
+	return &Model{config: c, text: data, trees: []profiles.Tree{tree}}, nil
 }
 
 // Drive tells a server of every change from now on. Without one nothing runs,
@@ -122,7 +119,9 @@ func (m *Model) carryOut(ctx context.Context, caller access.Caller, op profiles.
 	if len(op.Address) == 0 {
 		switch op.Name {
 		case "reload", "shutdown":
-			return response, m.command(ctx, op)
+			err := m.command(ctx, op)
+			response.Revision = m.revision()
+			return response, err
 		case "history":
 			response.Result = m.history()
 			return response, nil
@@ -132,11 +131,18 @@ func (m *Model) carryOut(ctx context.Context, caller access.Caller, op profiles.
 			return response, err
 		case "diff":
 			return m.diff(op, response)
+		case "read-attribute":
+			if s := m.driven(); s != nil && op.Params["name"] == "server-state" {
+				response.Result = s.State()
+				return response, nil
+			}
 		}
 	}
-	m.changing.Lock()
-	defer m.changing.Unlock()
-	response.Revision = m.revision()
+	if !op.ReadOnly() { // who reads does not wait for a reload
+		m.changing.Lock()
+		defer m.changing.Unlock()
+		response.Revision = m.revision()
+	}
 	return m.change(ctx, caller, op, response)
 }
 
@@ -173,7 +179,18 @@ func (m *Model) command(ctx context.Context, op profiles.Operation) error {
 	}
 	m.changing.Lock() // a change during a reload would be told to nobody
 	defer m.changing.Unlock()
+	if err := m.reread(ctx, s); err != nil {
+		return err
+	}
 	return s.Reload(ctx)
+}
+
+// keep makes a tree the newest.
+func (m *Model) keep(next profiles.Tree, changes profiles.ChangeSet, author, comment string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.revisions = append(m.revisions, revision{uint64(len(m.trees)), m.config.Clock.Now().UTC(), author, comment, changes})
+	m.trees = append(m.trees, next)
 }
 
 // at gives the tree of the revision that a parameter names.
@@ -196,7 +213,7 @@ func (m *Model) diff(op profiles.Operation, response api.Response) (api.Response
 		return response, err
 	}
 	if text, ok := op.Params["toml"].(string); ok {
-		wanted, err := parse(text)
+		wanted, err := parse("standalone.toml", []byte(text))
 		response.Result = profiles.Diff(to, wanted)
 		return response, err
 	}
@@ -205,10 +222,10 @@ func (m *Model) diff(op profiles.Operation, response api.Response) (api.Response
 	return response, err
 }
 
-func parse(text string) (profiles.Tree, error) {
-	tree, err := profiles.ParseTOML("standalone.toml", []byte(text))
+func parse(name string, text []byte) (profiles.Tree, error) {
+	tree, err := profiles.ParseTOML(name, text)
 	if err == nil && tree.Mode() != profiles.Standalone {
-		err = problem.Invalid.Errorf("cannot use a %s configuration for a standalone server", tree.Mode())
+		err = problem.Invalid.Errorf("cannot use %s for a standalone server: it configures a %s", name, tree.Mode())
 	}
 	if err != nil {
 		return profiles.New(profiles.Standalone), err
@@ -241,15 +258,12 @@ func (m *Model) change(ctx context.Context, caller access.Caller, op profiles.Op
 	if len(changes) == 0 {
 		return response, nil
 	}
-	if err := write(m.config.File, profiles.EncodeTOML(next)); err != nil {
+	if err := m.save(op, next); err != nil {
 		return response, err
 	}
 	comment, _ := op.Headers["comment"].(string)
+	m.keep(next, changes, caller.Name, comment)
 	response.Revision++
-	m.mu.Lock()
-	m.trees = append(m.trees, next)
-	m.revisions = append(m.revisions, revision{response.Revision, m.config.Clock.Now().UTC(), caller.Name, comment, changes})
-	m.mu.Unlock()
 	effect := changes.Effect()
 	if server != nil {
 		// The file is changed, whether the caller still waits or not.
@@ -272,7 +286,7 @@ func (m *Model) next(tree profiles.Tree, op profiles.Operation) (profiles.Tree, 
 	case len(op.Address) > 0:
 	case op.Name == "apply":
 		text, _ := op.Params["toml"].(string)
-		next, err := parse(text)
+		next, err := parse("standalone.toml", []byte(text))
 		return next, nil, err
 	case op.Name == "revert":
 		if _, given := op.Params["to"]; !given {
@@ -283,22 +297,4 @@ func (m *Model) next(tree profiles.Tree, op profiles.Operation) (profiles.Tree, 
 	}
 	next, _, result, err := profiles.Apply(tree, op)
 	return next, result, err
-}
-
-// write replaces the file in one step, so that a crash leaves the old or the new.
-func write(path string, data []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600: it may hold secrets
-	if err != nil {
-		return problem.Internal.Errorf("cannot write the configuration: %w", err)
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(data)
-	err = errors.Join(err, tmp.Sync(), tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
-		return problem.Internal.Errorf("cannot write %s: %w", path, err)
-	}
-	return nil
 }

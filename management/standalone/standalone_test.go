@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/gatehouse-idp/gatehouse/internal/clock"
@@ -124,8 +125,38 @@ func TestTheServerRefusesBeforeTheFileChanges(t *testing.T) {
 	if r, err := m.Execute(t.Context(), access.LocalSuperUser(), profiles.Operation{Name: "whoami"}); r.Headers["process-state"] != "reload-required" {
 		t.Errorf("a later operation: %+v, %v", r, err)
 	}
+	state := profiles.Operation{Name: "read-attribute", Params: map[string]any{"name": "server-state"}}
+	if r, err := m.Execute(t.Context(), access.LocalSuperUser(), state); err != nil || r.Result != "reload-required" {
+		t.Errorf("the server's state: %+v, %v", r, err)
+	}
 	if r, err := m.Execute(t.Context(), access.LocalSuperUser(), reload); err != nil || server.reloads != 1 || r.Headers["process-state"] != nil {
 		t.Errorf("reload: %+v, %v, %d", r, err, server.reloads)
+	}
+	// By hand: not overwritten, taken over by a reload, refused when it is wrong.
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	byHand := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	byHand(strings.Replace(string(text), `web-context = "sso"`, `web-context = "by-hand"`, 1))
+	change.Params = map[string]any{"name": "display-name", "value": "x"}
+	if _, err := m.Execute(t.Context(), access.LocalSuperUser(), change); !problem.Is(err, problem.Conflict) {
+		t.Errorf("a change over an edited file: %v", err)
+	}
+	if r, err := m.Execute(t.Context(), access.LocalSuperUser(), reload); err != nil || r.Revision != 2 || m.Tree().Value(change.Address, "web-context") != "by-hand" {
+		t.Errorf("a reload of an edited file: %+v, %v", r, err)
+	}
+	byHand("mode = \"standalone\"\n[subsystem.identity]\nweb-contxt = \"x\"\n")
+	if _, err := m.Execute(t.Context(), access.LocalSuperUser(), reload); !problem.Is(err, problem.Invalid) || !strings.Contains(err.Error(), "standalone.toml:3") || server.reloads != 2 {
+		t.Errorf("a reload of a broken file: %v, %d reloads", err, server.reloads)
+	}
+	if _, err := m.Execute(t.Context(), access.LocalSuperUser(), profiles.Operation{Name: "apply", Params: map[string]any{"toml": string(text)}}); err != nil {
+		t.Errorf("apply over it: %v", err)
 	}
 	if _, err := m.Execute(t.Context(), access.LocalSuperUser(), profiles.Operation{Name: "shutdown"}); err != nil || server.stops != 1 {
 		t.Errorf("shutdown: %v, %d", err, server.stops)
