@@ -177,11 +177,15 @@ type editView struct {
 	Address, Browse string
 	Field           field
 	Set             bool
+	Comment         string
 }
 
 // edit shows the form of one attribute.
-func (c *Console) edit(v *visit) {
-	q := v.r.URL.Query()
+func (c *Console) edit(v *visit) { v.showEdit(v.r.URL.Query(), nil) }
+
+// showEdit shows the form of the attribute that an address names, or a form that
+// was refused, as it was filled in.
+func (v *visit) showEdit(q url.Values, wrong error) {
 	r, err := v.resourceOf(q.Get("at"))
 	if err != nil {
 		v.fail(err)
@@ -193,24 +197,26 @@ func (c *Console) edit(v *visit) {
 		return
 	}
 	value, set := r.attributes[a.Name]
-	v.show("edit.html", view{
-		Title: a.Name, Section: "/console/configuration",
-		Content: editView{Address: r.at.String(), Browse: browse(r.at), Field: fieldOf(a, value), Set: set},
-	})
+	page := editView{Address: r.at.String(), Browse: browse(r.at), Field: fieldOf(a, value).refilled(q), Set: set, Comment: q.Get("comment")}
+	v.showAs(statusOf(wrong), "edit.html", view{Title: a.Name, Section: "/console/configuration", Content: page}.wrong(wrong))
 }
 
 type addView struct {
 	Address, Browse, Type string
 	Names                 []string // the only ones possible; nil: any
 	Name                  string
-	Text                  string
+	Fixed                 bool // the name is given
+	Text, Comment         string
 	Required, Further     []field
 }
 
 // add shows the form of a new resource; where several descriptions hold for a
 // type, their names are offered first.
-func (c *Console) add(v *visit) {
-	q := v.r.URL.Query()
+func (c *Console) add(v *visit) { v.showAdd(v.r.URL.Query(), nil) }
+
+// showAdd shows the form of a new resource, or one that was refused, as it was
+// filled in.
+func (v *visit) showAdd(q url.Values, wrong error) {
 	r, err := v.resourceOf(q.Get("at"))
 	if err != nil {
 		v.fail(err)
@@ -225,21 +231,21 @@ func (c *Console) add(v *visit) {
 		v.fail(problem.NotFound.Errorf("cannot add a %s %q to %s: its children are of the types %s", typ, name, r.at, strings.Join(r.description.ChildTypes(), ", ")))
 		return
 	}
-	page := addView{Address: r.at.String(), Browse: browse(r.at), Type: typ, Name: name, Text: child.Text}
+	page := addView{Address: r.at.String(), Browse: browse(r.at), Type: typ, Name: name, Text: child.Text, Comment: q.Get("comment")}
 	names := addable(r.description, typ)
 	if !slices.Contains(names, profiles.Wildcard) {
-		page.Names = names
+		page.Names, page.Fixed = names, name != ""
 	}
 	if len(names) == 1 && page.Names != nil {
-		page.Name = names[0]
+		page.Name, page.Fixed = names[0], true
 	}
 	for i := range child.Attributes {
-		f := fieldOf(&child.Attributes[i], nil)
+		f := fieldOf(&child.Attributes[i], nil).refilled(q)
 		if f.Required {
 			page.Required = append(page.Required, f)
 		} else {
 			page.Further = append(page.Further, f)
 		}
 	}
-	v.show("add.html", view{Title: "Add a " + typ, Section: "/console/configuration", Content: page})
+	v.showAs(statusOf(wrong), "add.html", view{Title: "Add a " + typ, Section: "/console/configuration", Content: page}.wrong(wrong))
 }

@@ -147,6 +147,15 @@ func fieldOf(a *profiles.Attribute, value any) field {
 	return f
 }
 
+// refilled is the field as a form that was sent has it; secrets are to be written
+// again.
+func (f field) refilled(form url.Values) field {
+	if form.Has(f.Input()) && f.Kind != "secret" {
+		f.Text, f.Expression = form.Get(f.Input()), form.Get(f.ExpressionInput())
+	}
+	return f
+}
+
 func kindOf(a *profiles.Attribute) string {
 	plainElements := a.Elem == "" || a.Elem == profiles.String || a.Elem == profiles.Text
 	switch {

@@ -65,6 +65,8 @@ func (s serverLine) Word() string {
 		return "unknown, was " + s.State
 	case s.State == "STARTED" && !s.Healthy:
 		return "STARTED, not healthy"
+	case s.NeedsMore() != "":
+		return s.State + ", " + s.NeedsMore()
 	}
 	return s.State
 }

@@ -68,7 +68,8 @@ func TestARefusedValueSaysWhatIsValid(t *testing.T) {
 	s := serve(t, clock.Real())
 	b := s.signedIn("ann", superUser)
 	r, text := b.change(t, "scheduled-task-interval", "soon", "")
-	if r.StatusCode != http.StatusBadRequest || !strings.Contains(text, "scheduled-task-interval") || s.revision() != 0 {
+	if r.StatusCode != http.StatusBadRequest || !strings.Contains(text, "scheduled-task-interval") ||
+		!strings.Contains(text, `value="soon"`) || !strings.Contains(text, `role="alert"`) || s.revision() != 0 {
 		t.Errorf("%s\n%s", r.Status, text)
 	}
 }

@@ -41,7 +41,7 @@ type affected struct {
 func (c *Console) plan(v *visit) {
 	op, err := v.operationOf(v.r.PostForm)
 	if err != nil {
-		v.fail(err)
+		v.refuse(err)
 		return
 	}
 	page := planView{Comment: v.r.PostForm.Get("comment"), Back: back(op), Command: v.command(op)}
@@ -59,7 +59,7 @@ func (c *Console) plan(v *visit) {
 		Servers []affected         `json:"servers"`
 	}
 	if page.Revision, err = v.do(v.r.Context(), dry, &p); err != nil {
-		v.fail(err)
+		v.refuse(err)
 		return
 	}
 	page.Changes = linesOf(p.Changes)
@@ -67,6 +67,18 @@ func (c *Console) plan(v *visit) {
 	page.Allowed = v.may(op.Address, op.Name, op.Params)
 	page.Rollout = len(p.Servers) > 0 && v.may(nil, "rolling-restart", nil)
 	v.show("plan.html", view{Title: "What this would change", Section: sectionOf(op), Content: page})
+}
+
+// refuse shows the form again that asked for a change, with what is wrong.
+func (v *visit) refuse(err error) {
+	switch form := v.r.PostForm; form.Get("do") {
+	case "write-attribute":
+		v.showEdit(form, err)
+	case "add":
+		v.showAdd(form, err)
+	default:
+		v.fail(err)
+	}
 }
 
 // linesOf prints changes, one a line, secrets masked whoever reads them.
@@ -183,16 +195,15 @@ func (c *Console) commit(v *visit) {
 	if comment := strings.TrimSpace(form.Get("comment")); comment != "" {
 		op.Headers["comment"] = comment
 	}
-	rollout := form.Get("rollout") != ""
-	if rollout {
+	if form.Get("rollout") != "" {
 		op.Headers["rollout"] = true // the default plan: one server at a time, restored at the first failure
+		v.roll(op, "written")
+		return
 	}
 	revision, over, err := v.begin(op)
 	switch {
 	case err != nil:
 		v.fail(err)
-	case rollout:
-		http.Redirect(v.w, v.r, "/console/rollouts?done="+map[bool]string{true: "written", false: "under-way"}[over], http.StatusSeeOther)
 	case !over:
 		http.Redirect(v.w, v.r, "/console/history?done=under-way", http.StatusSeeOther)
 	default:

@@ -156,9 +156,24 @@ func (v *visit) showAs(status int, page string, data view) {
 	v.render(v.w, status, page, data)
 }
 
+// wrong is the view of a page that also says what went wrong, if anything did.
+func (d view) wrong(err error) view {
+	if err != nil {
+		d.Problem = err.Error()
+	}
+	return d
+}
+
+func statusOf(err error) int {
+	if err == nil {
+		return http.StatusOK
+	}
+	return problem.KindOf(err).HTTP()
+}
+
 // fail shows why something cannot be done.
 func (v *visit) fail(err error) {
-	status := problem.KindOf(err).HTTP()
+	status := statusOf(err)
 	title := "This cannot be done"
 	if status == http.StatusNotFound {
 		title = "Not found"

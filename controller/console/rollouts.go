@@ -110,14 +110,32 @@ func (c *Console) startRollout(v *visit) {
 		v.fail(problem.Invalid.Errorf("cannot start a rolling restart: choose a server group"))
 		return
 	}
+	v.roll(op, "ordered")
+}
+
+// roll runs an operation with a rollout and leads to the page that shows it, also
+// when it has failed by then: that page says where and why.
+func (v *visit) roll(op profiles.Operation, done string) {
+	before := v.newestRollout()
 	_, over, err := v.begin(op)
-	if err != nil {
-		v.fail(err)
+	to := "/console/rollouts"
+	switch {
+	case err != nil && v.newestRollout() == before:
+		v.fail(err) // it never began
 		return
+	case err == nil && over:
+		to += "?done=" + done
+	case err == nil:
+		to += "?done=under-way"
 	}
-	done := "under-way"
-	if over {
-		done = "ordered"
+	http.Redirect(v.w, v.r, to, http.StatusSeeOther)
+}
+
+// newestRollout is the newest rollout's name; "" when there is none.
+func (v *visit) newestRollout() string {
+	list, err := v.rolloutLines()
+	if err != nil || len(list) == 0 {
+		return ""
 	}
-	http.Redirect(v.w, v.r, "/console/rollouts?done="+done, http.StatusSeeOther)
+	return list[0].ID
 }

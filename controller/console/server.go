@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"slices"
@@ -27,16 +28,22 @@ type serverView struct {
 
 // server shows one server: what it runs, and the end of its log.
 func (c *Console) server(v *visit) {
-	s, err := v.oneServer(v.r.URL.Query())
-	if err != nil {
-		v.fail(err)
-		return
-	}
-	v.show("server.html", view{Title: s.Name + " on " + s.Host, Section: "/console", Live: true, Content: s})
+	v.showServer(v.r.URL.Query(), nil)
 }
 
-func (v *visit) oneServer(named url.Values) (serverView, error) {
-	host, name := named.Get("host"), named.Get("name")
+// showServer shows the server that a form or an address names, with what went
+// wrong with it, if anything did.
+func (v *visit) showServer(named url.Values, wrong error) {
+	s, err := v.oneServer(named.Get("host"), named.Get("name"))
+	if err != nil {
+		v.fail(cmp.Or(wrong, err))
+		return
+	}
+	page := view{Title: s.Name + " on " + s.Host, Section: "/console", Live: wrong == nil, Content: s}
+	v.showAs(statusOf(wrong), "server.html", page.wrong(wrong))
+}
+
+func (v *visit) oneServer(host, name string) (serverView, error) {
 	list, err := v.servers()
 	if err != nil {
 		return serverView{}, err
@@ -104,7 +111,7 @@ func (c *Console) order(v *visit) {
 	}
 	_, over, err := v.begin(profiles.Operation{Name: order, Address: serverConfig(host, name)})
 	if err != nil {
-		v.fail(err)
+		v.showServer(v.r.PostForm, err)
 		return
 	}
 	done := "ordered"
