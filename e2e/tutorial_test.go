@@ -21,8 +21,10 @@ func TestEveryCommandOfTheTutorialRuns(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("cannot make a network without being root")
 	}
-	if _, err := exec.LookPath("jq"); err != nil {
-		t.Skip("the tutorial uses jq, which is not installed")
+	for _, tool := range []string{"bash", "curl", "ip", "jq"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("the tutorial is tried with %s, which is not installed", tool)
+		}
 	}
 	text, err := os.ReadFile("../docs/tutorial.md")
 	if err != nil {

@@ -53,12 +53,17 @@ func NewAlone(p Process, tree profiles.Tree, resolve func(profiles.Tree) (server
 // it. It looks at no file and no port.
 func (a *Alone) Check(tree profiles.Tree) error {
 	cfg, err := a.resolve(tree)
-	if err == nil {
-		_, err = readSettings(cfg, a.Dir)
+	if err != nil {
+		return err
 	}
-	if err == nil {
-		_, err = features(a.Dir, cfg)
+	if _, ok := cfg.Get(identityName); !ok { // a load balancer
+		_, err := staticBackends(cfg)
+		return err
 	}
+	if _, err := readSettings(cfg, a.Dir); err != nil {
+		return err
+	}
+	_, err = features(a.Dir, cfg)
 	return err
 }
 
