@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/gatehouse-idp/gatehouse/internal/clock"
 	relaypb "github.com/gatehouse-idp/gatehouse/proto/configrelay"
 	"github.com/gatehouse-idp/gatehouse/proto/hostlink"
 )
@@ -14,8 +16,8 @@ import (
 // directory is what the servers of this host know of all servers: the domain's
 // list, in which this host's servers are as the agent itself sees them. So a
 // balancer beside a server learns of its crash and its return also when no
-// controller is there to tell; servers of other hosts stay as the domain last
-// knew them, and balancers find out by their own checks what became of them.
+// controller is there to tell; of servers of other hosts it knows where they are
+// but not how, and balancers find that out by their own checks.
 // Agent.mu guards it.
 type directory struct {
 	domain  *hostlink.Directory // nil until a controller, or the disk, gave one
@@ -23,7 +25,16 @@ type directory struct {
 	// waits: it is the disk's, and adopted servers have a newer one; a
 	// controller will most likely give it soon.
 	waits bool
+	// old: the domain has not been heard for aloneAfter; how servers of other
+	// hosts are by now nobody here can tell.
+	old bool
 }
+
+// aloneAfter is how long the host is without a controller before the domain's
+// word on other hosts no longer counts: longer than a change of the leader or a
+// restart of a controller (2 s). A server that was stopped then may serve now,
+// and people wait for it.
+const aloneAfter = 3 * time.Second
 
 // Directory takes in what the domain says; it is on the disk a little later.
 func (h handler) Directory(d *hostlink.Directory) {
@@ -50,14 +61,18 @@ func (a *Agent) direct(ctx context.Context) error {
 	var told []*relaypb.DirectoryServer
 	version := uint64(0)
 	for {
+		alone := a.config.Clock.NewTimer(aloneAfter)
 		select {
 		case <-a.moved:
+		case <-alone.C:
 		case <-save.C:
 			a.saveDirectory()
-			continue
 		case <-ctx.Done():
+			alone.Stop()
 			return nil
 		}
+		alone.Stop()
+		a.doubt()
 		list, newest, known := a.present()
 		if !known || slices.EqualFunc(list, told, func(a, b *relaypb.DirectoryServer) bool { return proto.Equal(a, b) }) {
 			continue
@@ -87,13 +102,13 @@ func (a *Agent) present() (list []*relaypb.DirectoryServer, version uint64, know
 		// What adopted servers are doing is not known yet: the domain's word is
 		// better than none.
 		for _, s := range domain.GetServers() {
-			list = append(list, entryOf(s))
+			list = append(list, a.entryOf(s))
 		}
 		return list, version, true
 	}
 	for _, s := range domain.GetServers() {
 		if s.GetHost() != a.host {
-			list = append(list, entryOf(s))
+			list = append(list, a.entryOf(s))
 		}
 	}
 	for _, s := range a.tellAll().GetServers() {
@@ -104,9 +119,26 @@ func (a *Agent) present() (list []*relaypb.DirectoryServer, version uint64, know
 	return list, version, true
 }
 
-func entryOf(s *hostlink.DirectoryServer) *relaypb.DirectoryServer {
-	return &relaypb.DirectoryServer{Host: s.GetHost(), Name: s.GetName(), Group: s.GetGroup(), Profile: s.GetProfile(), Site: s.GetSite(),
+// entryOf is a server as the domain knows it, without a state when that is old;
+// a.mu is held.
+func (a *Agent) entryOf(s *hostlink.DirectoryServer) *relaypb.DirectoryServer {
+	entry := &relaypb.DirectoryServer{Host: s.GetHost(), Name: s.GetName(), Group: s.GetGroup(), Profile: s.GetProfile(), Site: s.GetSite(),
 		Node: s.GetNode(), Address: s.GetAddress(), Ports: s.GetPorts(), State: s.GetState(), Healthy: s.GetHealthy()}
+	if a.directory.old && s.GetHost() != a.host {
+		entry.State, entry.Healthy = "", false
+	}
+	return entry
+}
+
+// doubt no longer believes the domain's word when it is old. The next word of
+// the domain ends that.
+func (a *Agent) doubt() {
+	if link := a.link.State(); link.Connected || clock.Since(a.config.Clock, link.Since) < aloneAfter {
+		return
+	}
+	a.mu.Lock()
+	a.directory.old = true
+	a.mu.Unlock()
 }
 
 func byHostAndName(a, b *relaypb.DirectoryServer) int {

@@ -178,7 +178,7 @@ func (b *balancer) directory(servers []*configrelay.DirectoryServer) {
 // stateOf translates the supervisor's states.
 func stateOf(s *configrelay.DirectoryServer) loadbalancer.State {
 	switch s.GetState() {
-	case "STARTED":
+	case "STARTED", "": // unknown, without a controller: its health check tells
 		return loadbalancer.Ready
 	case "SUSPENDING", "SUSPENDED", "STOPPING", "RELOADING":
 		return loadbalancer.Draining
