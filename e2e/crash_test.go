@@ -107,9 +107,18 @@ func TestWithoutControllersServersBootFromTheSnapshotAndLaterChangesArrive(t *te
 	people := signIn(t, d.public(), 5)
 	d.change("Before")
 	before := d.pids()
+	// What the domain says last is that the second host's server has stopped.
+	d.agents["second"].stop(t)
+	eventually(t, 10*time.Second, "the domain knows", func(context.Context) error {
+		out, err := d.try("/host=second/server=server-2:read-attribute(name=server-state)")
+		if err == nil && string(out) == `"running"` {
+			err = fmt.Errorf("server-2 is %s", out)
+		}
+		return err
+	})
 	d.controller.kill()
+	d.agents["master"].stop(t)
 	for i, h := range d.hosts {
-		d.agents[h.name].stop(t)
 		if pid := d.pid(h, h.servers[0]); pid != 0 {
 			t.Fatalf("the agent of %s stopped, its server is process %d", h.name, pid)
 		}
@@ -123,6 +132,12 @@ func TestWithoutControllersServersBootFromTheSnapshotAndLaterChangesArrive(t *te
 	}
 	d.shows("Before") // what it boots from is the newest that it had
 	goOn(t, people)
+	for _, node := range []string{"master.server-1", "second.server-2"} {
+		took := eventually(t, 15*time.Second, "the balancer finds "+node, func(ctx context.Context) error {
+			return d.logsInOn(ctx, node)
+		})
+		t.Logf("the balancer has found %s after %s", node, took.Round(time.Millisecond))
+	}
 	d.startController()
 	d.change("After")
 	for i := range d.hosts {

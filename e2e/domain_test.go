@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,6 +44,10 @@ type server struct {
 	name, group string
 	number      int
 }
+
+// loginPage of the demo's realm (the challenge is RFC 7636, appendix B).
+const loginPage = "/protocol/openid-connect/auth?client_id=demo-app&response_type=code&scope=openid&redirect_uri=http%3A%2F%2Flocalhost%3A8180%2Fcallback" +
+	"&code_challenge_method=S256&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 
 const (
 	balancers = "load-balancer-group"
@@ -361,8 +366,7 @@ func (d *domain) shows(name string) {
 		if s.group != identity {
 			return
 		}
-		page := d.realm(i, s) + "/protocol/openid-connect/auth?client_id=demo-app&response_type=code&scope=openid&redirect_uri=http%3A%2F%2Flocalhost%3A8180%2Fcallback" +
-			"&code_challenge_method=S256&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+		page := d.realm(i, s) + loginPage
 		eventually(d.t, 20*time.Second, s.name+" shows "+name, func(ctx context.Context) error {
 			body, err := get(ctx, page)
 			if err == nil && !strings.Contains(body, name) {
@@ -397,4 +401,23 @@ func (d *domain) explains(address string, words ...string) {
 		return err
 	})
 	d.t.Logf("%s: %s", address, out)
+}
+
+// logsInOn checks that the balancer's next login page is from a node.
+func (d *domain) logsInOn(ctx context.Context, node string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.public()+"/auth/realms/demo"+loginPage, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	resp.Body.Close()
+	for _, c := range resp.Cookies() {
+		if c.Name == "AUTH_SESSION_ID" && strings.HasSuffix(strings.Trim(c.Value, `"`), "."+node) {
+			return nil
+		}
+	}
+	return fmt.Errorf("status %d, cookies %v", resp.StatusCode, resp.Cookies())
 }

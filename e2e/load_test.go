@@ -107,8 +107,7 @@ func (p *person) look(ctx context.Context, turn int) (status int, err error) {
 	case 2:
 		address = strings.TrimSuffix(p.oidc, "/protocol/openid-connect") + "/.well-known/openid-configuration"
 	case 3:
-		address = p.oidc + "/auth?client_id=demo-app&response_type=code&scope=openid&redirect_uri=http%3A%2F%2Flocalhost%3A8180%2Fcallback&state=" + rand.Text() +
-			"&code_challenge_method=S256&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+		address = strings.TrimSuffix(p.oidc, "/protocol/openid-connect") + loginPage + "&state=" + rand.Text()
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
