@@ -42,6 +42,7 @@ func commands() []command {
 		{"plan", "plan OPERATION", "Show what an operation would change, and which servers it would restart.", (*Session).plan},
 		{"history", "history [COUNT]", "List revisions, newest first.", (*Session).history},
 		{"rollouts", "rollouts", "List rollouts.", (*Session).rollouts},
+		{"support-bundle", "support-bundle [FILE] [--host=HOST]", "Write what support needs to a file: configuration with secrets masked, state, logs.", (*Session).supportBundle},
 		{"logs", "logs [--follow] [server-group=G | host=H [server=S]]", "Print the servers' logs.", (*Session).logs},
 
 		{"set", "set NAME=VALUE | set NAME=`OPERATION`", "Set a variable; $NAME stands for it. Without arguments, list them.", (*Session).set},

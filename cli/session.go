@@ -210,6 +210,9 @@ func (s *Session) command(ctx context.Context, text string) error {
 			s.batch.add(text, op)
 			return nil
 		}
+		if op.Name == "support-bundle" {
+			return s.fetchBundle(ctx, op)
+		}
 		response, err := s.execute(ctx, op)
 		return s.print(response, err)
 	}

@@ -18,7 +18,7 @@ func host() *Description {
 			{Type: "core-service", Name: "management", Implicit: true, Description: managementService(false)},
 			{Type: "server", Name: Wildcard, Runtime: true, Description: runningServer()},
 		},
-		Operations: append(bulkOperations(),
+		Operations: append(bulkOperations(), supportBundle(),
 			OperationDescription{Name: "reload", Text: "Start the host agent's services anew, from its file; servers keep running.", Runtime: true},
 			OperationDescription{Name: "shutdown", Text: "Stop the host's servers and its agent.", Runtime: true, Params: []Attribute{
 				{Name: "restart", Type: Bool, Default: false, Text: "Start the agent's program again instead, as it is installed now; servers keep running."},

@@ -30,8 +30,15 @@ func buildDomain() *Description {
 			{Type: "core-service", Name: "management", Implicit: true, Description: managementService(true)},
 			{Type: "host", Name: Wildcard, Description: host()},
 		},
-		Operations: append(groupOperations(), documentOperations()...),
+		Operations: append(append(groupOperations(), documentOperations()...), supportBundle()),
 	}
+}
+
+func supportBundle() OperationDescription {
+	return OperationDescription{Name: "support-bundle", Runtime: true,
+		Text: "What support needs, as a .tar.gz: configuration with secrets masked, state, logs, goroutines.", Params: []Attribute{
+			{Name: "file", Type: String, Text: "The file that the command line writes it to. Default: a name with the time, in the current folder."},
+		}}
 }
 
 func buildStandalone() *Description {

@@ -283,6 +283,9 @@ func (a *Agent) order(o *hostlink.Order) {
 	}
 	a.mu.Unlock()
 	a.Tell()
+	if o.Kind == "support-bundle" {
+		a.send(&hostlink.Report{Report: &hostlink.Report_OrderOutput{OrderOutput: &hostlink.OrderOutput{Id: o.Id, Chunk: []byte("bundle of " + a.Name)}}})
+	}
 	r := &hostlink.OrderResult{Id: o.Id, Result: []byte("{}")}
 	if err != nil {
 		r.Problem, r.Kind = err.Error(), problem.KindOf(err).String()

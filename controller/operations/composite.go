@@ -12,10 +12,10 @@ import (
 	"github.com/gatehouse-idp/gatehouse/profiles"
 )
 
-// alone are operations that make revisions or records of their own: as a step
-// they could not be taken back with the others.
+// alone are operations that make revisions or records of their own, which as a
+// step could not be taken back with the others, or whose answer is a stream.
 var alone = []string{"revert", "apply", "add-host", "remove-host", "revoke", "register-host", "add-controller",
-	"remove-controller", "transfer-leadership", "composite"}
+	"remove-controller", "transfer-leadership", "composite", "support-bundle"}
 
 // runs reports whether a step of a composite concerns what runs, and not the
 // configuration.

@@ -256,6 +256,8 @@ func own(at shape, name string) handler {
 	switch {
 	case at == atRoot && name == "composite":
 		return (*Desk).composite
+	case (at == atRoot || at == atHost) && name == "support-bundle":
+		return (*Desk).supportBundle
 	case (at == atRoot || at == atGroup) && name == "rolling-restart":
 		return (*Desk).rollingRestart
 	case at == atRoot && rootOperations(name) != nil:

@@ -38,6 +38,7 @@ var securityOperations = []string{
 	"add-user", "remove-user", "set-user-password", "set-user-roles",
 	"add-host", "remove-host", "revoke", "revoke-host", "rotate",
 	"add-controller", "remove-controller", "transfer-leadership", "apply", "revert",
+	"support-bundle", // masked, but logs and names of the whole domain are in it
 }
 
 // runtimeOperations change what runs and nothing that is kept.
