@@ -63,8 +63,16 @@ func (i *Interface) ServeOn(ctx context.Context, l net.Listener) error {
 	return i.serve(ctx, l, access.PeerCredentials())
 }
 
+// longestSocket is what the kernel takes as a socket's path, in bytes (unix(7));
+// of a longer one it says "invalid argument".
+const longestSocket = 107
+
 // ListenLocal makes the Unix socket that ServeLocal serves on.
 func ListenLocal(path string) (net.Listener, error) {
+	if len(path) > longestSocket {
+		return nil, problem.WithHint(problem.Invalid.Errorf("cannot listen on the management socket %s: its path has %d bytes, a socket's may have %d", path, len(path), longestSocket),
+			"use a folder with a shorter path")
+	}
 	if conn, err := net.Dial("unix", path); err == nil {
 		_ = conn.Close() // it was only a question
 		return nil, problem.Conflict.Errorf("cannot listen on %s: another process serves it", path)
