@@ -1,6 +1,7 @@
 package hostagent_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -42,6 +43,7 @@ type hostOf struct {
 	Keep                   bool
 	Timing                 supervisor.Timing
 	Health                 string
+	Program                string // of servers; the test's own otherwise
 }
 
 func configOf(h hostOf) hostagent.Config {
@@ -51,7 +53,7 @@ func configOf(h hostOf) hostagent.Config {
 	}
 	return hostagent.Config{
 		Dir: h.Dir, HostFile: hostFile(), JoinToken: h.Token, Controllers: []string{h.Controller},
-		Command: []string{"/proc/self/exe"}, Env: []string{"PATH=" + os.Getenv("PATH"), "GOTRACEBACK=none"},
+		Command: []string{cmp.Or(h.Program, "/proc/self/exe")}, Spare: "/proc/self/exe", Env: []string{"PATH=" + os.Getenv("PATH"), "GOTRACEBACK=none"},
 		KeepServers: h.Keep, Health: h.Health, StopTimeout: 2 * time.Second, Timing: h.Timing, Clock: clock.Real(), Rand: rand.Float64, Log: log,
 	}
 }

@@ -57,6 +57,10 @@ func (h handler) Linked(s controllerlink.State) {
 	if s.Connected {
 		return
 	}
+	h.a.mu.Lock()
+	h.a.directory.waits = false // for a controller that does not answer
+	h.a.mu.Unlock()
+	h.a.redirect()
 	h.a.config.Log.Debug().Str("link", s.String()).Msg("working without a controller")
 }
 

@@ -33,7 +33,7 @@ func beServer() int {
 	if err != nil {
 		return 71
 	}
-	s := &testServer{hello: &relaypb.Hello{Server: os.Getenv(hostagent.EnvServer), Pid: uint32(os.Getpid()), SpawnToken: strings.TrimSpace(token)}, state: "starting"}
+	s := &testServer{hello: &relaypb.Hello{Version: ownVersion(), Server: os.Getenv(hostagent.EnvServer), Pid: uint32(os.Getpid()), SpawnToken: strings.TrimSpace(token)}, state: "starting"}
 	for ctx.Err() == nil {
 		err := s.attach(ctx, relaypb.NewConfigRelayClient(conn))
 		if err == errStopped {

@@ -52,7 +52,10 @@ func (agentServe) Run(ctx context.Context, env Env, c *agentCommand) error {
 	defer cancel()
 	k := newKeeper(c.agentFlags, c.Dir, env, log)
 	// A new program takes this process over as it is: systemd need not know.
-	run := func(ctx context.Context) error { return restarted(env, k.Run(ctx)) }
+	run := func(ctx context.Context) error {
+		defer cancel() // an agent that was shut down is the end of the process
+		return restarted(env, k.Run(ctx))
+	}
 	return tasks.Run(ctx, tasks.Task{Name: "agent", Run: run}, supervised(env, k.Ready(), k.Alive))
 }
 
