@@ -36,6 +36,46 @@ func TestARollingRestartUnderLoadFailsNoRequestAndLogsNobodyOut(t *testing.T) {
 	goOn(t, people)
 }
 
+// A rollout is a record of the domain: the controller that comes next goes on
+// with it, and requests never notice.
+func TestARollingRestartGoesOnAfterTheControllerWasKilled(t *testing.T) {
+	d := newDomain(t, twoHosts(2)...)
+	d.boot()
+	people := signIn(t, d.public(), 5)
+	load := startLoad(t, people, 100)
+	before := d.pids()
+	broken := make(chan error, 1)
+	go func() {
+		_, err := d.try("/server-group=auth-server-group:rolling-restart")
+		broken <- err
+	}()
+	eventually(t, 30*time.Second, "the first server is restarted", func(context.Context) error {
+		if pid := d.pids()["server-1"]; pid == 0 || pid == before["server-1"] {
+			return fmt.Errorf("server-1 is process %d", pid)
+		}
+		return nil
+	})
+	d.controller.kill()
+	if err := <-broken; err == nil {
+		t.Errorf("the operator was told that the rollout is done")
+	}
+	d.startController()
+	took := eventually(t, 60*time.Second, "all four are restarted", func(context.Context) error {
+		for name, pid := range d.pids() {
+			if name != "balancer" && (pid == 0 || pid == before[name]) {
+				return fmt.Errorf("%s is process %d, was %d", name, pid, before[name])
+			}
+		}
+		return nil
+	})
+	t.Logf("the next controller was through after %s", took.Round(time.Millisecond))
+	load.held()
+	if n := load.repeated["502"]; n > 0 {
+		t.Errorf("%d refreshes failed", n)
+	}
+	goOn(t, people)
+}
+
 // A host that is cut off while a change is carried to the servers is waited
 // for; nobody has to do anything when it is back.
 func TestARolloutWaitsForAHostThatIsCutOffAndItCatchesUpAlone(t *testing.T) {
