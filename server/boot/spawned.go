@@ -104,7 +104,8 @@ func (s *spawned) farewell() {
 
 // generation runs one life of the services.
 func (s *spawned) generation(ctx context.Context) (ending, error) {
-	genCtx, cancel := context.WithCancel(ctx)
+	// Not ended by ctx: requests inside finish before the services end.
+	genCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	env := environment{
 		Process: s.Process,
