@@ -94,9 +94,9 @@
   if (live) {
     source = sourceOf(live);
     states = statesOf(live);
-    for (const pre of live.querySelectorAll("pre.log")) pre.scrollTop = pre.scrollHeight;
     setTimeout(look, every);
     document.addEventListener("visibilitychange", () => { if (!document.hidden) ago(); });
   }
+  for (const pre of document.querySelectorAll("pre.log")) pre.scrollTop = pre.scrollHeight;
   ago();
 })();
