@@ -8,8 +8,8 @@ func cluster() *Description {
 		Text: "The cluster of a site. WildFly's name is jgroups.",
 		Attributes: []Attribute{
 			{Name: "default-stack", Type: String, Default: "domain", Effect: Restart, Text: "The stack to use."},
-			{Name: "default-channel", Type: String, Effect: None, Text: "Taken from WildFly's files."},
-			{Name: "site", Type: String, Effect: Restart, Text: "The site, where it is not the host's."},
+			kept(Attribute{Name: "default-channel", Type: String, Text: "Taken from WildFly's files."}),
+			kept(Attribute{Name: "site", Type: String, Text: "The site, where it is not the host's."}),
 			{Name: "node-name", Type: String, Effect: Restart, Text: "The server's name in the cluster and in cookies, where it is not host.server; as -Djboss.node.name."},
 			{Name: "socket-binding", Type: String, Default: "cluster", Literal: true, Reference: "socket-binding", Effect: Restart, Text: "The port that the servers use among themselves."},
 		},
@@ -22,8 +22,8 @@ func cluster() *Description {
 			{Type: "channel", Name: Wildcard, Description: &Description{
 				Text: "Taken from WildFly's files.", Effect: Restart,
 				Attributes: []Attribute{
-					{Name: "stack", Type: String, Effect: Restart, Text: "The channel's stack."},
-					{Name: "cluster", Type: String, Effect: Restart, Text: "The cluster's name."},
+					kept(Attribute{Name: "stack", Type: String, Text: "The channel's stack."}),
+					kept(Attribute{Name: "cluster", Type: String, Text: "The cluster's name."}),
 				}}},
 		},
 	}
@@ -35,11 +35,11 @@ func stack(discovery string) *Description {
 		Effect: Restart,
 		Attributes: []Attribute{
 			{Name: "discovery", Type: String, Default: discovery, Allowed: []string{"domain", "static", "dns", "multicast"}, Effect: Restart,
-				Text: "domain: the controllers know. static: initial-hosts. dns: all addresses of dns-query. multicast: the binding's group."},
+				Text: "domain: the controllers know. static: initial-hosts. dns: all addresses of dns-query. multicast: as domain."},
 			{Name: "initial-hosts", Type: List, Effect: Restart, Text: "host:port of servers to ask."},
 			{Name: "dns-query", Type: String, Effect: Restart, Text: "The name whose addresses are the servers'."},
-			{Name: "multicast-socket-binding", Type: String, Literal: true, Effect: Restart, Text: "The binding with the multicast group."},
-			{Name: "properties", Type: Map, Effect: Restart, Text: "Taken from JGroups' files."},
+			kept(Attribute{Name: "multicast-socket-binding", Type: String, Literal: true, Text: "The binding with the multicast group."}),
+			kept(Attribute{Name: "properties", Type: Map, Text: "Taken from JGroups' files."}),
 		},
 	}
 }

@@ -74,6 +74,17 @@ type Attribute struct {
 	Text      string
 }
 
+// Kept ends the text of an attribute that is taken from files of others, or is
+// for later: it is checked and kept, and no server does anything with it.
+const Kept = "Kept; nothing is done with it yet."
+
+// kept is an attribute that no server acts on: a change of it needs nothing.
+func kept(a Attribute) Attribute {
+	a.Effect = None
+	a.Text += " " + Kept
+	return a
+}
+
 // Range limits a number, both ends included.
 type Range struct{ Min, Max int64 }
 

@@ -8,67 +8,73 @@ func identity() *Description {
 		Attributes: []Attribute{
 			{Name: "web-context", Type: String, Default: "auth", Effect: Reload, Text: "The first part of every path, without slashes; / for none."},
 			{Name: "display-name", Type: String, Effect: Live, Text: "Shown on the login pages instead of each realm's own name."},
-			{Name: "master-realm-name", Type: String, Default: "master", Effect: Restart, Text: "The realm whose administrators manage all realms."},
-			{Name: "scheduled-task-interval", Type: Long, Default: int64(900), Range: &Range{1, 1 << 31}, Unit: "seconds", Effect: Live,
+			kept(Attribute{Name: "master-realm-name", Type: String, Default: "master", Text: "The realm whose administrators manage all realms."}),
+			{Name: "scheduled-task-interval", Type: Long, Default: int64(900), Range: &Range{1, 1 << 31}, Unit: "seconds", Effect: Reload,
 				Text: "How often what has expired is cleared away."},
 			{Name: "import", Type: List, Effect: Restart, Text: "Realm files that are read at boot, in this order."},
 			{Name: "import-strategy", Type: String, Default: "ignore-existing", Allowed: []string{"ignore-existing", "overwrite", "fail"}, Effect: Restart,
 				Text: "What an imported realm that exists already means."},
 			{Name: "bootstrap-admin-user", Type: String, Effect: Restart, Text: "The administrator that is made with the master realm."},
 			{Name: "bootstrap-admin-password", Type: String, Sensitive: true, Effect: Restart, Text: "The administrator's first password."},
-			{Name: "session-persistence", Aliases: []string{"persistence"}, Type: String, Default: "database", Allowed: []string{"database", "volatile"}, Effect: Restart,
-				Text: "database: user sessions survive the restart of all servers. volatile: they are in the caches only."},
+			kept(Attribute{Name: "session-persistence", Aliases: []string{"persistence"}, Type: String, Default: "database", Allowed: []string{"database", "volatile"},
+				Text: "database: user sessions survive the restart of all servers. volatile: they are in the caches only."}),
 			{Name: "feature-profile", Type: String, Default: "default", Allowed: []string{"default", "preview"}, Effect: Restart,
 				Text: "preview switches every preview feature on; as -Dkeycloak.profile=preview."},
 			{Name: "features", Type: Map, Effect: Restart, Text: "Features by name: enabled or disabled; as -Dkeycloak.profile.feature.<name>=enabled."},
-			{Name: "providers", Type: List, Effect: Restart, Text: "Taken from Keycloak's files; there are no class path modules to load."},
+			kept(Attribute{Name: "providers", Type: List, Text: "Taken from Keycloak's files; there are no class path modules to load."}),
 		},
 		Children: []Child{
 			{Type: "theme", Name: "defaults", Implicit: true, Description: themeDefaults()},
 			spi("dblock", "jpa", Live), // how long to wait is asked before each wait
 			spi("hostname", "default", Live),
-			spi("connectionsHttpClient", "default", Reload),
-			spi("connectionsJpa", "default", Restart),
-			spi("connectionsInfinispan", "default", Restart),
-			spi("eventsStore", "jpa", Reload),
+			spi("connectionsHttpClient", "default", None),
+			spi("connectionsJpa", "default", None),
+			spi("connectionsInfinispan", "default", None),
+			spi("eventsStore", "jpa", None),
 			spi("eventsListener", "jboss-logging", Reload),
 			spi("stickySessionEncoder", "infinispan", Reload),
-			spi("truststore", "file", Reload),
-			spi("userCache", "default", Restart),
-			spi("realmCache", "default", Restart),
-			spi("timer", "basic", Reload),
-			spi("x509cert-lookup", "default", Reload),
-			spi("login-protocol", "openid-connect", Reload),
-			{Type: "spi", Name: Wildcard, Ensured: true, Description: spiOf(Child{Type: "provider", Name: Wildcard, Description: provider(Reload)})},
+			spi("truststore", "file", None),
+			spi("userCache", "default", None),
+			spi("realmCache", "default", None),
+			spi("timer", "basic", None),
+			spi("x509cert-lookup", "default", None),
+			spi("login-protocol", "openid-connect", None),
+			{Type: "spi", Name: Wildcard, Ensured: true, Description: spiOf(Child{Type: "provider", Name: Wildcard, Description: provider(None)})},
 		},
 	}
 }
 
 // spi is a service provider interface that is always there, with the provider
-// that is always there. effect is that of the provider's properties.
+// that is always there. effect is that of the provider's properties; None for
+// a provider that is known and not acted on.
 func spi(name, providerName string, effect Effect) Child {
 	return Child{Type: "spi", Name: name, Implicit: true, Description: spiOf(
 		Child{Type: "provider", Name: providerName, Implicit: true, Description: provider(effect)},
-		Child{Type: "provider", Name: Wildcard, Description: provider(Reload)})}
+		Child{Type: "provider", Name: Wildcard, Description: provider(None)})}
 }
 
 func spiOf(providers ...Child) *Description {
 	return &Description{
 		Text:       "A service provider interface: a part of the server that can be had from several providers.",
 		Effect:     Reload,
-		Attributes: []Attribute{{Name: "default-provider", Type: String, Effect: Reload, Text: "The provider to use; some interfaces use several."}},
+		Attributes: []Attribute{kept(Attribute{Name: "default-provider", Type: String, Text: "The provider to use; some interfaces use several."})},
 		Children:   providers,
 	}
 }
 
+// provider has properties that need effect; with None, nobody reads them.
 func provider(effect Effect) *Description {
+	properties := Attribute{Name: "properties", Type: Map, Elem: Text, Effect: effect,
+		Text: "The provider's own settings. A value between square brackets is a list."}
+	if effect == None {
+		properties = kept(properties)
+	}
 	return &Description{
 		Text:   "An implementation of a service provider interface.",
 		Effect: max(effect, Live),
 		Attributes: []Attribute{
-			{Name: "enabled", Type: Bool, Default: true, Effect: max(effect, Reload), Text: "Whether the provider may be used."},
-			{Name: "properties", Type: Map, Elem: Text, Effect: effect,
-				Text: "The provider's own settings. A value between square brackets is a list."},
+			kept(Attribute{Name: "enabled", Type: Bool, Default: true, Text: "Whether the provider may be used."}),
+			properties,
 		},
 	}
 }
@@ -85,7 +91,7 @@ func themeDefaults() *Description {
 			{Name: "staticMaxAge", Type: Long, Default: int64(2592000), Range: &Range{-1, 1 << 31}, Unit: "seconds", Effect: Live,
 				Text: "How long browsers keep styles, scripts and pictures; -1 for not at all."},
 			{Name: "dir", Type: String, Effect: Reload, Text: "The folder with themes of your own."},
-			{Name: "modules", Type: List, Effect: Reload, Text: "Taken from Keycloak's files; themes come from dir."},
+			kept(Attribute{Name: "modules", Type: List, Text: "Taken from Keycloak's files; themes come from dir."}),
 		},
 	}
 }

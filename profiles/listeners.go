@@ -7,10 +7,10 @@ func web() *Description {
 	return &Description{
 		Text: "Listeners and the load balancer. WildFly's name is undertow.",
 		Attributes: []Attribute{
-			{Name: "default-server", Type: String, Default: "default-server", Effect: Reload, Text: "The server that is used."},
-			{Name: "default-virtual-host", Type: String, Default: "default-host", Effect: None, Text: "Taken from WildFly's files."},
-			{Name: "default-servlet-container", Type: String, Effect: None, Text: "Taken from WildFly's files."},
-			{Name: "statistics-enabled", Type: Bool, Default: true, Effect: Reload, Text: "Whether requests are counted."},
+			kept(Attribute{Name: "default-server", Type: String, Default: "default-server", Text: "The server that is used."}),
+			kept(Attribute{Name: "default-virtual-host", Type: String, Default: "default-host", Text: "Taken from WildFly's files."}),
+			kept(Attribute{Name: "default-servlet-container", Type: String, Text: "Taken from WildFly's files."}),
+			kept(Attribute{Name: "statistics-enabled", Type: Bool, Default: true, Text: "Whether requests are counted."}),
 		},
 		Children: []Child{
 			{Type: "server", Name: Wildcard, Description: webServer()},
@@ -41,8 +41,8 @@ func webServer() *Description {
 			{Type: "ajp-listener", Name: Wildcard, Description: &Description{
 				Text: "Taken from WildFly's files; AJP is not spoken.", Effect: Reload,
 				Attributes: []Attribute{
-					{Name: "socket-binding", Type: String, Required: true, Literal: true, Effect: None, Text: "Its port."},
-					{Name: "enabled", Type: Bool, Default: true, Effect: None, Text: "Nothing is done with it."},
+					kept(Attribute{Name: "socket-binding", Type: String, Required: true, Literal: true, Text: "Its port."}),
+					kept(Attribute{Name: "enabled", Type: Bool, Default: true, Text: "Nothing is done with it."}),
 				}}},
 			{Type: "host", Name: Wildcard, Description: virtualHost()},
 		},
@@ -58,9 +58,9 @@ func listener() []Attribute {
 		{Name: "enabled", Type: Bool, Default: true, Effect: Reload, Text: "Whether it listens."},
 		{Name: "proxy-address-forwarding", Type: Bool, Default: false, Effect: Reload,
 			Text: "The client's address and scheme come from X-Forwarded-For, -Proto and -Host. Only behind a proxy that sets them."},
-		{Name: "redirect-socket", Type: String, Literal: true, Reference: "socket-binding", Effect: Reload, Text: "The binding whose port requests that need TLS are sent to."},
+		{Name: "redirect-socket", Type: String, Literal: true, Reference: "socket-binding", Effect: Reload, Text: "The binding whose port a browser is sent to that comes without TLS to a realm that needs it; where an https-listener is open and no proxy stands before."},
 		{Name: "enable-http2", Type: Bool, Default: true, Effect: Reload, Text: "Whether HTTP/2 is spoken."},
-		{Name: "max-post-size", Type: Size, Default: int64(10 << 20), Effect: Reload, Unit: "bytes", Text: "The largest request body."},
+		{Name: "max-post-size", Type: Size, Default: int64(10 << 20), Effect: Reload, Unit: "bytes", Text: "The largest request body; 0 for any."},
 		{Name: "max-header-size", Type: Size, Default: int64(1 << 20), Effect: Reload, Unit: "bytes", Text: "The largest request header."},
 		{Name: "max-connections", Type: Int, Range: &Range{1, 1 << 31}, Effect: Reload, Text: "The most connections at one moment."},
 		millis("no-request-timeout", 60000, "How long a connection may be idle."),
@@ -76,8 +76,8 @@ func virtualHost() *Description {
 		Text:   "A name that requests are for.",
 		Effect: Reload,
 		Attributes: []Attribute{
-			{Name: "alias", Type: List, Effect: Reload, Text: "Further names."},
-			{Name: "default-web-module", Type: String, Effect: None, Text: "Taken from WildFly's files."},
+			kept(Attribute{Name: "alias", Type: List, Text: "Further names."}),
+			kept(Attribute{Name: "default-web-module", Type: String, Text: "Taken from WildFly's files."}),
 		},
 		Children: []Child{
 			{Type: "location", Name: Wildcard, Description: &Description{
@@ -86,13 +86,13 @@ func virtualHost() *Description {
 			{Type: "filter-ref", Name: Wildcard, Description: &Description{
 				Text: "A filter that requests pass.", Effect: Reload,
 				Attributes: []Attribute{
-					{Name: "predicate", Type: String, Effect: Reload, Text: "Taken from WildFly's files."},
+					kept(Attribute{Name: "predicate", Type: String, Text: "Taken from WildFly's files."}),
 					{Name: "priority", Type: Int, Default: int64(1), Range: &Range{0, 1 << 20}, Effect: Reload, Text: "The lower, the earlier."},
 				}}},
 			{Type: "setting", Name: "access-log", Description: &Description{
 				Text: "A record of every request.", Effect: Reload,
 				Attributes: []Attribute{
-					{Name: "pattern", Type: String, Default: "common", Effect: Reload, Text: "The form: common or combined."},
+					{Name: "pattern", Type: String, Default: "common", Effect: Reload, Text: "The form: common or combined, without queries. The lines of a load balancer have fields of their own."},
 					{Name: "enabled", Type: Bool, Default: true, Effect: Reload, Text: "Whether it is kept."},
 				}}},
 		},
@@ -108,9 +108,9 @@ func reverseProxy() *Description {
 		Attributes: []Attribute{
 			{Name: "discover-groups", Type: List, Literal: true, Reference: "server-group", Effect: Live, Text: "Server groups whose servers are found by themselves."},
 			{Name: "session-cookie-names", Type: String, Default: "AUTH_SESSION_ID", Effect: Live, Text: "Cookies whose value ends with .<node>, separated by commas: requests stick to that node."},
-			{Name: "connections-per-thread", Type: Int, Default: int64(40), Range: &Range{1, 1 << 20}, Effect: Live, Text: "Idle connections kept for each server."},
+			{Name: "connections-per-thread", Type: Int, Default: int64(256), Range: &Range{1, 1 << 20}, Effect: Live, Text: "Idle connections kept for each server."},
 			{Name: "max-request-time", Type: Int, Default: int64(-1), Range: &Range{-1, 1 << 31}, Unit: "milliseconds", Effect: Live, Text: "How long a request may take; -1 for ever."},
-			{Name: "max-retries", Type: Int, Default: int64(1), Range: &Range{0, 100}, Effect: Live, Text: "How often an idempotent request is sent to another server."},
+			{Name: "max-retries", Type: Int, Default: int64(2), Range: &Range{0, 100}, Effect: Live, Text: "How often an idempotent request is sent to another server."},
 			{Name: "problem-server-retry", Type: Int, Default: int64(30), Range: &Range{1, 86400}, Unit: "seconds", Effect: Live, Text: "How long a failing server is left out at most."},
 			{Name: "health-check-interval", Type: Int, Default: int64(1000), Range: &Range{50, 600000}, Unit: "milliseconds", Effect: Live, Text: "How often each server is asked whether it is ready."},
 			{Name: "health-check-path", Type: String, Default: "/health/ready", Effect: Live, Text: "What it is asked."},
@@ -122,7 +122,7 @@ func reverseProxy() *Description {
 				{Name: "scheme", Type: String, Default: "http", Allowed: []string{"http", "https", "ajp"}, Effect: Live, Text: "How it is spoken to; ajp is taken as http."},
 				{Name: "path", Type: String, Default: "/", Effect: Live, Text: "Put before every path."},
 				{Name: "instance-id", Type: String, Effect: Live, Text: "The node in the cookie; unique."},
-				{Name: "security-realm", Type: String, Reference: "security-realm", Effect: Reload, Text: "The realm that its certificate is checked with."},
+				{Name: "security-realm", Type: String, Reference: "security-realm", Effect: Reload, Text: "The realm with the trust store that its certificate is checked with."},
 			}}}},
 	}
 }
@@ -148,9 +148,9 @@ func filters() *Description {
 			{Type: "custom-filter", Name: Wildcard, Description: &Description{
 				Text: "Taken from WildFly's files. ProxyPeerAddressHandler is proxy-address-forwarding.", Effect: Reload,
 				Attributes: []Attribute{
-					{Name: "class-name", Type: String, Effect: Reload, Text: "The class."},
-					{Name: "module", Type: String, Effect: None, Text: "The module."},
-					{Name: "parameters", Type: Map, Effect: Reload, Text: "Its settings."},
+					{Name: "class-name", Type: String, Effect: Reload, Text: "The class: ProxyPeerAddressHandler."},
+					kept(Attribute{Name: "module", Type: String, Text: "The module."}),
+					kept(Attribute{Name: "parameters", Type: Map, Text: "Its settings."}),
 				}}},
 		},
 	}

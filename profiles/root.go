@@ -157,8 +157,8 @@ func process() *Description {
 		Attributes: []Attribute{
 			{Name: "memory-limit", Aliases: []string{"max-heap-size", "heap-max-size"}, Type: Size, Effect: Restart, Unit: "bytes",
 				Text: "The memory that a process may use. A max-heap-size is taken as this."},
-			{Name: "heap-size", Type: Size, Effect: Restart, Unit: "bytes",
-				Text: "Taken from WildFly's files; a process grows as it needs, so nothing is done with it."},
+			kept(Attribute{Name: "heap-size", Type: Size, Unit: "bytes",
+				Text: "Taken from WildFly's files; a process grows as it needs, so nothing is done with it."}),
 			{Name: "environment", Aliases: []string{"environment-variables"}, Type: Map, Effect: Restart,
 				Text: "Environment variables of the process."},
 			{Name: "arguments", Aliases: []string{"jvm-options"}, Type: List, Effect: Restart,

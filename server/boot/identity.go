@@ -33,7 +33,7 @@ type identity struct {
 	handler   atomic.Pointer[http.Handler] // nil until the server is ready
 	health    *health.Server
 	metrics   *prometheus.Registry
-	discovery *cluster.Directory
+	discovery discovery
 	mesh      atomic.Pointer[caches.Mesh] // nil until it was joined
 	listeners map[string]net.Listener     // by binding name
 	web       []webListener
@@ -57,11 +57,13 @@ func newIdentity(ctx context.Context, env environment, cfg servergroups.ServerCo
 		nodeName:  cfg.String(cluster.NodeName(cfg.Host, cfg.Name), "cluster", "node-name"),
 		metrics:   newRegistry(),
 		hasher:    passwords.NewHasher(0),
-		discovery: cluster.NewDirectory(true),
 		listeners: map[string]net.Listener{},
 	}
 	g.now.Store(&read)
 	g.gate = newGate(env.traffic.count(http.HandlerFunc(g.serve)))
+	if g.discovery, err = readDiscovery(cfg, g.clusterPort()); err != nil {
+		return nil, err
+	}
 	if err := g.listen(ctx); err != nil {
 		g.closeListeners()
 		return nil, err
@@ -129,7 +131,10 @@ const invalidations = "stored"
 
 // cached puts this server's memory before the store, kept coherent by work.
 func (g *identity) cached(base storage.Store, work *caches.Work) storage.Store {
-	store := stored.New(base, stored.Options{Publisher: publisher{work}, Coherent: work.Coherent, Log: g.Log})
+	store := stored.New(base, stored.Options{
+		Publisher: publisher{work}, Coherent: work.Coherent, Log: g.Log,
+		MaxNouns: g.now.Load().maxNouns, MaxUsers: g.now.Load().maxUsers,
+	})
 	work.OnFlush(func(string) { store.Flush() })
 	work.Subscribe(invalidations, func(event []byte) {
 		if err := store.Apply(event); err != nil {
@@ -197,6 +202,9 @@ func (g *identity) apply(cfg servergroups.ServerConfig) error {
 // directory finds the other servers of our cluster: those of our group and
 // site that are not gone.
 func (g *identity) directory(servers []*configrelay.DirectoryServer) {
+	if !g.discovery.domain {
+		return
+	}
 	var addresses []string
 	for _, s := range servers {
 		port := s.GetPorts()[g.clusterPort()]

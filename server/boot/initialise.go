@@ -26,6 +26,7 @@ func (g *identity) open(ctx context.Context) (storage.Store, error) {
 	o := storage.Options{
 		Clock: g.Clock, Log: g.Log, Holder: g.nodeName, MaxConns: s.database.maxConns,
 		SweepEvery: s.sweepEvery, LockRecheck: s.lockAgain,
+		InitialConns: s.database.initial, MaxConnIdle: s.database.idle, Schema: s.database.schema,
 	}
 	if s.database.driver == "postgresql" {
 		return asStore(postgres.Open(ctx, s.database.url(), o))

@@ -44,10 +44,10 @@ func (g *identity) joinCluster(ctx context.Context) (mesh caches.Mesh, joined <-
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	return node, node.Joined(), []tasks.Task{
-		{Name: "certificate", Run: m.renew},
-		{Name: "cluster", Run: node.Run},
-	}, nil
+	members = append(g.discovery.tasks(g.Clock, func(err error) { g.Log.Warn().Err(err).Msg("trying again") }),
+		tasks.Task{Name: "certificate", Run: m.renew},
+		tasks.Task{Name: "cluster", Run: node.Run})
+	return node, node.Joined(), members, nil
 }
 
 // advertised is the address at which others reach a listener: its own, or this

@@ -21,7 +21,6 @@ import (
 	"github.com/gatehouse-idp/gatehouse/server/endpoints/openid/userinfo"
 	"github.com/gatehouse-idp/gatehouse/server/endpoints/welcome"
 	"github.com/gatehouse-idp/gatehouse/server/endpoints/wellknown"
-	"github.com/gatehouse-idp/gatehouse/server/events"
 	"github.com/gatehouse-idp/gatehouse/server/keys"
 	"github.com/gatehouse-idp/gatehouse/server/model"
 	"github.com/gatehouse-idp/gatehouse/server/sessions"
@@ -68,14 +67,14 @@ func (g *identity) mount(store storage.Store, pages *themes.Set) http.Handler {
 	var (
 		book     = func() addresses.Book { return g.now.Load().book }
 		ring     = keys.NewRing(keys.Stored(store), g.Clock, g.Log)
-		session  = sessions.New(store, ring, g.Clock, g.nodeName)
+		session  = sessions.New(store, ring, g.Clock, g.route())
 		issuer   = tokens.NewIssuer(store, ring, g.Clock, g.Log)
 		outgoing = &http.Client{Timeout: outgoingLimit}
 		front    = oauth.Front{Store: store, Book: book}
 		clients  = clientauth.New(front, session, g.Clock, outgoing)
 		tokenIn  = bearer.Checker{Front: front, Sessions: session, Issuer: issuer}
 		ender    = &endsession.Ender{Store: store, Sessions: session, Issuer: issuer, HTTP: outgoing, Log: g.Log}
-		happened = events.Log{Log: g.Log.With().Str("log", "events").Logger()}
+		happened = g.eventLog()
 
 		protocols = map[string]authentication.Protocol{} // filled in below: each needs the processor
 		processor = authentication.New(authentication.Config{Store: store, Logins: session, Hasher: g.hasher, Themes: pages, Protocols: protocols, Clock: g.Clock, Log: g.Log})

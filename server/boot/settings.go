@@ -3,6 +3,7 @@ package boot
 import (
 	"net/url"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,10 +29,13 @@ type settings struct {
 	lockAgain  time.Duration // dblock lockRecheckTime
 	sweepEvery time.Duration
 	database   database
+	maxNouns   int // that are kept in memory: realms, clients and so on
+	maxUsers   int
+	routes     bool // whether AUTH_SESSION_ID names this server
+	events     eventLog
 	imports    []string
 	strategy   string
 	admin      administrator
-	stack      string
 	level      zerolog.Level
 }
 
@@ -42,6 +46,9 @@ type database struct {
 	user     string
 	password string
 	maxConns int
+	initial  int           // connections opened at boot
+	idle     time.Duration // after which a connection is closed; negative: never
+	schema   string        // of PostgreSQL
 }
 
 // administrator is the first account of the master realm.
@@ -77,6 +84,8 @@ func readSettings(cfg servergroups.ServerConfig, dir string) (settings, error) {
 		themes: themes.Settings{
 			DisplayName:  cfg.String("", identityName, "display-name"),
 			DefaultTheme: cfg.String("", identityName, "theme", "defaults", "default"),
+			WelcomeTheme: cfg.String("", identityName, "theme", "defaults", "welcomeTheme"),
+			StaticMaxAge: seconds(2592000, identityName, "theme", "defaults", "staticMaxAge"),
 			Locked:       cfg.Bool(true, identityName, "theme", "defaults", "cacheThemes") && cfg.Bool(true, identityName, "theme", "defaults", "cacheTemplates"),
 		},
 		themeDir:   within(dir, cfg.String("", identityName, "theme", "defaults", "dir")),
@@ -88,7 +97,8 @@ func readSettings(cfg servergroups.ServerConfig, dir string) (settings, error) {
 			user:     cfg.String("", identityName, "bootstrap-admin-user"),
 			password: cfg.String("", identityName, "bootstrap-admin-password"),
 		},
-		stack: cfg.String("domain", "cluster", "default-stack"),
+		maxNouns: cacheSize(cfg, "realms"),
+		maxUsers: cacheSize(cfg, "users"),
 	}
 	if s.lockWait <= 0 {
 		return s, problem.Invalid.Errorf("cannot use lockWaitTimeout %s of spi dblock: want a positive number of seconds", s.lockWait)
@@ -106,6 +116,12 @@ func readSettings(cfg servergroups.ServerConfig, dir string) (settings, error) {
 	if s.level, err = level(cfg.String("INFO", "logging", "root-logger", "ROOT", "level")); err != nil {
 		return s, err
 	}
+	if s.events, err = readEvents(cfg); err != nil {
+		return s, err
+	}
+	if s.routes, err = strconv.ParseBool(spi("true", "stickySessionEncoder", "infinispan", "shouldAttachRoute")); err != nil {
+		return s, problem.Invalid.Errorf("cannot use shouldAttachRoute of spi stickySessionEncoder: want true or false")
+	}
 	s.database, err = readDatabase(cfg, dir)
 	return s, err
 }
@@ -120,6 +136,18 @@ func readDatabase(cfg servergroups.ServerConfig, dir string) (database, error) {
 		user:     get("user-name"),
 		password: get("password"),
 		maxConns: int(cfg.Int(20, append(at, "max-pool-size")...)),
+		initial:  int(cfg.Int(0, append(at, "initial-pool-size")...)),
+		idle:     time.Duration(cfg.Int(5, append(at, "idle-timeout-minutes")...)) * time.Minute,
+		schema:   get("schema"),
+	}
+	if d.idle == 0 {
+		d.idle = -1
+	}
+	if !cfg.Bool(true, append(at, "enabled")...) {
+		return d, problem.Precondition.Errorf("cannot use data-source %s: it is not enabled", dataSource)
+	}
+	if d.initial > d.maxConns {
+		return d, problem.Invalid.Errorf("cannot open %d connections of data-source %s at boot: max-pool-size is %d", d.initial, dataSource, d.maxConns)
 	}
 	switch d.driver {
 	case "sqlite":

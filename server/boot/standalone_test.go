@@ -70,8 +70,8 @@ func TestWhatAChangeNeedsIsTheState(t *testing.T) {
 	for _, step := range []struct{ at, name, value, state string }{
 		{identity, "display-name", "Live", "running"},
 		{identity, "web-context", "sso", "reload-required"},
-		{identity, "session-persistence", "volatile", "restart-required"},
-		{identity, "session-persistence", "database", "reload-required"},
+		{identity, "import-strategy", "overwrite", "restart-required"},
+		{identity, "import-strategy", "ignore-existing", "reload-required"},
 		{identity, "web-context", "auth", "running"}, // as it was: nothing is required
 		{"/socket-binding-group=standard-sockets/socket-binding=management-http", "port", "19990", "restart-required"},
 	} {

@@ -4,6 +4,7 @@ package events
 
 import (
 	"context"
+	"slices"
 
 	"github.com/rs/zerolog"
 )
@@ -38,15 +39,37 @@ type Event struct {
 	Details map[string]string
 }
 
-// Log publishes events to a log: failures as warnings.
-type Log struct{ Log zerolog.Logger }
+// Log publishes events to a log. The zero levels are debug for what succeeds
+// and warn for what fails.
+type Log struct {
+	Log              zerolog.Logger
+	Success, Failure Level
+	Exclude          []string // names of events that are not published; with _ERROR for failures
+}
+
+// Level is the level of an event's line; the zero Level is the default one.
+type Level struct {
+	Set   bool
+	Level zerolog.Level
+}
+
+func (l Level) or(def zerolog.Level) zerolog.Level {
+	if l.Set {
+		return l.Level
+	}
+	return def
+}
 
 // Publish writes the event as one line.
 func (l Log) Publish(_ context.Context, e Event) {
-	line, name := l.Log.Debug(), string(e.Type)
+	at, name := l.Success.or(zerolog.DebugLevel), string(e.Type)
 	if e.Error != "" {
-		line, name = l.Log.Warn(), name+"_ERROR"
+		at, name = l.Failure.or(zerolog.WarnLevel), name+"_ERROR"
 	}
+	if slices.Contains(l.Exclude, name) {
+		return
+	}
+	line := l.Log.WithLevel(at)
 	for key, value := range map[string]string{"realm": e.Realm, "client": e.Client, "user": e.User, "session": e.Session, "remote": e.Remote, "error": e.Error, "reason": e.Reason} {
 		if value != "" {
 			line = line.Str(key, value)

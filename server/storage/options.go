@@ -37,6 +37,16 @@ type Options struct {
 
 	// MaxConns bounds the connections for reading and updating; default 16.
 	MaxConns int
+	// InitialConns are opened at once, so that the first requests do not wait for
+	// them; default none.
+	InitialConns int
+	// MaxConnIdle is how long an unused connection is kept; default 5 minutes:
+	// shorter than what the usual firewall between server and database forgets.
+	// Negative: for ever.
+	MaxConnIdle time.Duration
+	// Schema holds the tables, where the database knows schemas; default the
+	// user's. It has to exist.
+	Schema string
 }
 
 // WithDefaults returns o with every zero value set.
@@ -55,6 +65,7 @@ func (o Options) WithDefaults() Options {
 	if o.MaxConns == 0 {
 		o.MaxConns = 16
 	}
+	set(&o.MaxConnIdle, 5*time.Minute)
 	set(&o.TouchEvery, 5*time.Second)
 	set(&o.SweepEvery, time.Minute)
 	set(&o.LockRecheck, 50*time.Millisecond)

@@ -148,6 +148,9 @@ func (s *Set) nameFor(p Page) string {
 			name = p.Realm.AccountTheme
 		}
 	}
+	if p.Kind == Welcome {
+		name = s.settings().WelcomeTheme
+	}
 	if name == "" || !s.Has(name) {
 		name = s.settings().DefaultTheme
 	}

@@ -6,6 +6,7 @@ import (
 	"mime"
 	"net/http"
 	"path"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -48,8 +49,8 @@ func (s *Set) serve(w http.ResponseWriter, r *http.Request, version, file string
 	if kind := mime.TypeByExtension(path.Ext(file)); kind != "" {
 		h.Set("Content-Type", kind)
 	}
-	if version == s.version && s.settings().Locked {
-		h.Set("Cache-Control", "public, max-age=31536000, immutable")
+	if age := s.settings().StaticMaxAge; version == s.version && s.settings().Locked && age > 0 {
+		h.Set("Cache-Control", "public, max-age="+strconv.FormatInt(int64(age/time.Second), 10)+", immutable")
 	} else {
 		h.Set("Cache-Control", "no-cache")
 	}

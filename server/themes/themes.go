@@ -11,6 +11,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -35,7 +36,11 @@ const common = "common"
 type Settings struct {
 	DisplayName  string // shown instead of each realm's own; "": the realm's
 	DefaultTheme string // for realms that name none; "": BuiltIn
-	Locked       bool   // themes on disk are read once; otherwise at each use
+	WelcomeTheme string // of the welcome page; "": DefaultTheme
+	// StaticMaxAge is how long browsers keep styles and pictures; 0 or less for
+	// asking again each time.
+	StaticMaxAge time.Duration
+	Locked       bool // themes on disk are read once; otherwise at each use
 }
 
 // Config is what a Set needs.
@@ -54,7 +59,7 @@ type Set struct {
 	version  string
 	log      zerolog.Logger
 
-	mu    sync.RWMutex
+	mu    sync.Mutex
 	looks map[[2]string]*look // by theme and type
 }
 
@@ -113,17 +118,21 @@ func (s *Set) look(name, kind string) (*look, error) {
 		name = BuiltIn
 	}
 	key := [2]string{name, kind}
-	s.mu.RLock()
+	keep := s.settings().Locked || name == BuiltIn
+	s.mu.Lock()
 	known := s.looks[key]
-	s.mu.RUnlock()
-	if known != nil {
+	if !keep {
+		delete(s.looks, key) // kept no longer
+	}
+	s.mu.Unlock()
+	if known != nil && keep {
 		return known, nil
 	}
 	l, err := s.load(name, kind)
 	if err != nil {
 		return nil, err
 	}
-	if s.settings().Locked || name == BuiltIn {
+	if keep {
 		s.mu.Lock()
 		s.looks[key] = l
 		s.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/net/html"
 	"golang.org/x/net/html/atom"
@@ -199,7 +200,7 @@ func TestAThemeOnDiskInheritsAndOverrides(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s := set(t, Config{Dir: dir, Settings: func() Settings { return Settings{Locked: true} }})
+	s := set(t, Config{Dir: dir, Settings: func() Settings { return Settings{Locked: true, StaticMaxAge: 365 * 24 * time.Hour} }})
 	page := Page{Name: "error", Realm: &model.Realm{Name: "r", LoginTheme: "acme"}, Notice: &Notice{Kind: Error, Key: "invalidRequestMessage"}}
 	body := show(s, page, "/", nil).Body.String()
 	for _, want := range []string{"Acme says", "Base message", "/auth/resources/v1/login/acme/css/acme.css"} {

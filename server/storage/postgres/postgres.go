@@ -12,7 +12,6 @@ import (
 	"net"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -22,10 +21,6 @@ import (
 	"github.com/gatehouse-idp/gatehouse/server/storage"
 	"github.com/gatehouse-idp/gatehouse/server/storage/relational"
 )
-
-// idleTime is how long an unused connection is kept: shorter than what the
-// usual firewall between server and database forgets.
-const idleTime = 5 * time.Minute
 
 // Open connects to the database of dsn ("postgres://user:password@host/name" or
 // "host=... dbname=...") and brings its schema up to date. Any number of
@@ -39,22 +34,25 @@ func Open(ctx context.Context, dsn string, o storage.Options) (*relational.Store
 		config.RuntimeParams["application_name"] = "gatehouse"
 	}
 	o = o.WithDefaults()
-	read := pool(config, o.MaxConns)
+	if o.Schema != "" {
+		config.RuntimeParams["search_path"] = pgx.Identifier{o.Schema}.Sanitize()
+	}
+	read := pool(config, o, o.MaxConns)
 	if err := read.PingContext(ctx); err != nil {
 		where := net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port)))
 		return nil, errors.Join(problem.Unavailable.Errorf("cannot reach the database %q at %s: %w", config.Database, where, err), read.Close())
 	}
 	return relational.Open(ctx, relational.Config{
-		Read: read, Write: pool(config, max(o.MaxConns/2, 2)), Session: pool(config, 1), Options: o,
+		Read: read, Write: pool(config, o, max(o.MaxConns/2, 2)), Session: pool(config, o, 1), Options: o,
 		Dialect: dialect(), Locker: &locker{config: config, options: o},
 	})
 }
 
-func pool(config *pgx.ConnConfig, most int) *sql.DB {
+func pool(config *pgx.ConnConfig, o storage.Options, most int) *sql.DB {
 	db := stdlib.OpenDB(*config)
 	db.SetMaxOpenConns(most)
 	db.SetMaxIdleConns(most)
-	db.SetConnMaxIdleTime(idleTime)
+	db.SetConnMaxIdleTime(o.MaxConnIdle)
 	return db
 }
 

@@ -67,6 +67,9 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err := s.migrate(ctx); err != nil {
 		return nil, errors.Join(err, s.closeConns())
 	}
+	if err := s.warm(ctx); err != nil {
+		return nil, errors.Join(err, s.closeConns())
+	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
 	s.log.init(s)
@@ -75,6 +78,23 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s.done.Go(func() { s.sweepLoop(running) })
 	s.done.Go(func() { s.touchLoop(running) })
 	return s, nil
+}
+
+// warm opens Options.InitialConns connections for reading.
+func (s *Store) warm(ctx context.Context) (err error) {
+	conns := make([]*sql.Conn, 0, s.cfg.Options.InitialConns)
+	for range cap(conns) {
+		c, failed := s.cfg.Read.Conn(ctx)
+		if failed != nil {
+			err = s.explain(failed)
+			break
+		}
+		conns = append(conns, c)
+	}
+	for _, c := range conns {
+		err = errors.Join(err, c.Close()) // back to the pool
+	}
+	return err
 }
 
 // View implements storage.Store.

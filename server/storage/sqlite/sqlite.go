@@ -58,6 +58,7 @@ func Open(ctx context.Context, path string, o storage.Options) (*relational.Stor
 	}
 	read.SetMaxOpenConns(o.MaxConns)
 	read.SetMaxIdleConns(o.MaxConns)
+	read.SetConnMaxIdleTime(o.MaxConnIdle)
 	// The first connection makes the file a write-ahead-log one.
 	if err := write.PingContext(ctx); err != nil {
 		return nil, errors.Join(problem.Unavailable.Errorf("cannot open database %q: %w", path, err), write.Close(), read.Close())
