@@ -1,7 +1,10 @@
 package controller_test
 
 import (
+	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -103,5 +106,33 @@ func TestACompositeIsRefusedBeforeAnythingIsDone(t *testing.T) {
 	}
 	if got := p.do("read-resource", "/profile=web").Revision; got != before || f.order() != "" {
 		t.Errorf("revision %d after %d, orders %q", got, before, f.order())
+	}
+}
+
+func TestAFollowerHandsCompositesAndBundlesToTheLeader(t *testing.T) {
+	all := cluster(t)
+	follower := all["c2"]
+	if leaderOf(t, follower) == "c2" {
+		follower = all["c3"]
+	}
+	f := roster(t, follower)
+	r, err := follower.batch([]profiles.Operation{
+		operation(t, "write-attribute", "/profile=web/subsystem=identity", "name", "web-context", "value", "sso"),
+		operation(t, "restart", "/host=h1/server-config=web"),
+	})
+	if err != nil || f.order() != "h1/web" || follower.webContext() != "sso" {
+		t.Errorf("%v, %v; orders %q", r.Result, err, f.order())
+	}
+	var out, errs bytes.Buffer
+	dir := t.TempDir()
+	if err := shell(t, follower, dir, &out, &errs, "support-bundle whole.tar.gz"); err != nil {
+		t.Fatal(err, out.String(), errs.String())
+	}
+	data, err := os.ReadFile(filepath.Join(dir, "whole.tar.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if files := unpack(t, data); files["hosts/h2.tar.gz"] != "bundle of h2" || !strings.Contains(files["controllers.json"], `"c3"`) {
+		t.Errorf("files %v", files["controllers.json"])
 	}
 }
