@@ -35,6 +35,12 @@ const attempts = 3
 // when it was asked to. decide gives the next tree and the operation's result;
 // it changes nothing itself.
 func (d *Desk) change(ctx context.Context, r request, decide func(domain.State) (profiles.Tree, any, error)) (api.Response, error) {
+	// A plan that cannot be used is refused before anything is committed.
+	if _, _, asked := planHeader(r); asked {
+		if _, err := d.planFor(r, nil); err != nil {
+			return api.Response{}, err
+		}
+	}
 	var before domain.State
 	response, err := d.commitOnce(ctx, r, func(s domain.State) (profiles.Tree, any, error) {
 		before = s

@@ -62,7 +62,9 @@ func (d *Desk) diff(_ context.Context, r request) (api.Response, error) {
 	return api.Response{Result: cs, Revision: s.Revision()}, err
 }
 
-// revert makes the model equal to an earlier revision, as a new one: :revert(to=3).
+// revert makes the model equal to an earlier revision, as a new one:
+// :revert(to=3). Hosts that registered since stay: they are machines that run,
+// and :remove-host is the way to be rid of one.
 func (d *Desk) revert(ctx context.Context, r request) (api.Response, error) {
 	to := r.number("to", -1)
 	if to < 0 {
@@ -70,8 +72,27 @@ func (d *Desk) revert(ctx context.Context, r request) (api.Response, error) {
 	}
 	return d.change(ctx, r, func(s domain.State) (profiles.Tree, any, error) {
 		tree, err := s.At(uint64(to))
-		return tree, nil, err
+		if err != nil {
+			return tree, nil, err
+		}
+		tree = keepHosts(tree, s.Tree(), func(host profiles.Address) bool { return !tree.Has(host) })
+		if issues := tree.Check(); len(issues) > 0 {
+			return tree, nil, problem.WithHint(problem.Invalid.Errorf("cannot revert to revision %d: hosts that registered since do not fit to it: %s", to, issues[0]),
+				"remove them first with :remove-host, or keep what they name")
+		}
+		return tree, nil, nil
 	})
+}
+
+// keepHosts is tree with the hosts of now for which keep says so.
+func keepHosts(tree, now profiles.Tree, keep func(host profiles.Address) bool) profiles.Tree {
+	var hosts profiles.ChangeSet
+	for _, c := range profiles.Diff(tree, now) {
+		if len(c.Address) > 0 && c.Address[0].Type == "host" && keep(c.Address[:1]) {
+			hosts = append(hosts, c)
+		}
+	}
+	return hosts.Patch(tree)
 }
 
 // readTOML gives the model as a file: :read-config-as-toml(revision=3).
@@ -118,13 +139,7 @@ func fileTree(s domain.State, r request, text string) (tree profiles.Tree, kept 
 	if err != nil || len(tree.Names(nil, "host")) > 0 {
 		return tree, 0, err
 	}
-	var hosts profiles.ChangeSet
-	for _, c := range profiles.Diff(tree, s.Tree()) {
-		if len(c.Address) > 0 && c.Address[0].Type == "host" {
-			hosts = append(hosts, c)
-		}
-	}
-	tree = hosts.Patch(tree)
+	tree = keepHosts(tree, s.Tree(), func(profiles.Address) bool { return true })
 	// The file is right in itself; with the hosts it need not be.
 	if issues := tree.Check(); len(issues) > 0 {
 		return tree, 0, problem.WithHint(problem.Invalid.Errorf("cannot apply %s: it says nothing of hosts, and the hosts of the domain do not fit to it: %s", file, issues[0]),
