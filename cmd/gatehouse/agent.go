@@ -59,29 +59,29 @@ func (agentServe) Run(ctx context.Context, env Env, c *agentCommand) error {
 	return tasks.Run(ctx, tasks.Task{Name: "agent", Run: run}, supervised(env, k.Ready(), k.Alive))
 }
 
-// build makes an agent in a folder.
-func (c agentFlags) build(dir string, env Env, log zerolog.Logger) (*hostagent.Agent, error) {
+// config is what an agent in a folder rests on.
+func (c agentFlags) config(dir string, env Env, log zerolog.Logger) (config hostagent.Config, err error) {
 	text, err := os.ReadFile(c.HostConfig)
 	if err != nil {
-		return nil, problem.Invalid.Errorf("cannot read the host's file: %w", err)
+		return config, problem.Invalid.Errorf("cannot read the host's file: %w", err)
 	}
 	file, err := servergroups.ParseHostFile(c.HostConfig, text)
 	if err != nil {
-		return nil, err
+		return config, err
 	}
 	token := ""
 	if c.JoinToken != "" {
 		text, err := os.ReadFile(c.JoinToken)
 		if err != nil {
-			return nil, problem.Invalid.Errorf("cannot read the join token: %w", err)
+			return config, problem.Invalid.Errorf("cannot read the join token: %w", err)
 		}
 		token = strings.TrimSpace(string(text))
 	}
 	properties, err := c.properties()
 	if err != nil {
-		return nil, err
+		return config, err
 	}
-	return hostagent.New(hostagent.Config{
+	return hostagent.Config{
 		Dir: dir, HostFile: file, JoinToken: token, Controllers: c.DomainController,
 		// A server starts with the program that is installed when it starts: a
 		// rolling restart takes a replaced one into use. While it is being
@@ -89,7 +89,7 @@ func (c agentFlags) build(dir string, env Env, log zerolog.Logger) (*hostagent.A
 		Command: []string{env.Program, "server"}, Spare: ownImage, Health: c.Health,
 		Env: os.Environ(), Properties: properties, KeepServers: c.KeepServers, StopTimeout: c.StopTimeout,
 		Version: version, Clock: env.Clock, Rand: rand.Float64, Log: log,
-	})
+	}, nil
 }
 
 // ownImage is the program that runs here, also when its file was replaced:

@@ -22,6 +22,7 @@ type keeper struct {
 	log     zerolog.Logger
 	ready   chan struct{}
 	current atomic.Pointer[hostagent.Agent]
+	last    hostagent.Config // of the newest agent; only Run's goroutine uses it
 }
 
 func newKeeper(flags agentFlags, dir string, env Env, log zerolog.Logger) *keeper {
@@ -32,7 +33,7 @@ func newKeeper(flags agentFlags, dir string, env Env, log zerolog.Logger) *keepe
 // for its caller: see restarted.
 func (k *keeper) Run(ctx context.Context) error {
 	for {
-		agent, err := k.flags.build(k.dir, k.env, k.log)
+		agent, err := k.next()
 		if err != nil {
 			return err
 		}
@@ -49,6 +50,24 @@ func (k *keeper) Run(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// next makes the next agent. A host's file that cannot be used must not end a
+// host that runs: it goes on with what the file said before.
+func (k *keeper) next() (*hostagent.Agent, error) {
+	config, err := k.flags.config(k.dir, k.env, k.log)
+	if err == nil {
+		var agent *hostagent.Agent
+		if agent, err = hostagent.New(config); err == nil {
+			k.last = config
+			return agent, nil
+		}
+	}
+	if k.current.Load() == nil {
+		return nil, err
+	}
+	k.log.Error().Err(err).Msg("cannot reload the host's file; going on with what it said before")
+	return hostagent.New(k.last)
 }
 
 // Ready is closed when the first agent serves its servers.
