@@ -25,15 +25,15 @@ func identity() *Description {
 		},
 		Children: []Child{
 			{Type: "theme", Name: "defaults", Implicit: true, Description: themeDefaults()},
-			spi("dblock", "jpa", Live), // how long to wait is asked before each wait
-			spi("hostname", "default", Live),
-			spi("connectionsHttpClient", "default", None),
+			spi("dblock", "jpa", Live, "lockWaitTimeout, lockRecheckTime"), // how long to wait is asked before each wait
+			spi("hostname", "default", Live, "frontendUrl"),
+			spi("connectionsHttpClient", "default", Reload, "proxy-mappings, disable-trust-manager, connection-pool-size, max-pooled-per-route, socket-timeout-millis, establish-connection-timeout-millis, max-connection-idle-time-millis"),
 			spi("connectionsJpa", "default", None),
 			spi("connectionsInfinispan", "default", None),
 			spi("eventsStore", "jpa", None),
-			spi("eventsListener", "jboss-logging", Reload),
-			spi("stickySessionEncoder", "infinispan", Reload),
-			spi("truststore", "file", None),
+			spi("eventsListener", "jboss-logging", Reload, "success-level, error-level, exclude-events"),
+			spi("stickySessionEncoder", "infinispan", Reload, "shouldAttachRoute"),
+			spi("truststore", "file", Reload, "file, password, disabled, hostname-verification-policy"),
 			spi("userCache", "default", None),
 			spi("realmCache", "default", None),
 			spi("timer", "basic", None),
@@ -47,9 +47,9 @@ func identity() *Description {
 // spi is a service provider interface that is always there, with the provider
 // that is always there. effect is that of the provider's properties; None for
 // a provider that is known and not acted on.
-func spi(name, providerName string, effect Effect) Child {
+func spi(name, providerName string, effect Effect, reads ...string) Child {
 	return Child{Type: "spi", Name: name, Implicit: true, Description: spiOf(
-		Child{Type: "provider", Name: providerName, Implicit: true, Description: provider(effect)},
+		Child{Type: "provider", Name: providerName, Implicit: true, Description: provider(effect, reads...)},
 		Child{Type: "provider", Name: Wildcard, Description: provider(None)})}
 }
 
@@ -62,10 +62,14 @@ func spiOf(providers ...Child) *Description {
 	}
 }
 
-// provider has properties that need effect; with None, nobody reads them.
-func provider(effect Effect) *Description {
+// provider has properties that need effect; reads names those that are read.
+// With None, nobody reads any.
+func provider(effect Effect, reads ...string) *Description {
 	properties := Attribute{Name: "properties", Type: Map, Elem: Text, Effect: effect,
 		Text: "The provider's own settings. A value between square brackets is a list."}
+	for _, names := range reads {
+		properties.Text += " Those that are read: " + names + "."
+	}
 	if effect == None {
 		properties = kept(properties)
 	}

@@ -19,6 +19,8 @@ var actedOn = map[string]struct{ reader, attributes string }{
 	"identity/spi=hostname/provider=default":                    {"readSettings", "properties"},
 	"identity/spi=stickySessionEncoder/provider=infinispan":     {"readSettings", "properties"},
 	"identity/spi=eventsListener/provider=jboss-logging":        {"readEvents", "properties"},
+	"identity/spi=connectionsHttpClient/provider=default":       {"readOutgoing", "properties"},
+	"identity/spi=truststore/provider=file":                     {"outgoingTrust", "properties"},
 	"datasources/data-source=*":                                 {"readDatabase", "connection-url driver-name user-name password schema initial-pool-size max-pool-size idle-timeout-minutes enabled"},
 	"caches/cache-container=*/local-cache=realms/memory=object": {"cacheSize", "size"},
 	"caches/cache-container=*/local-cache=users/memory=object":  {"cacheSize", "size"},

@@ -139,26 +139,30 @@ func (r securityRealm) trust() (*x509.CertPool, error) {
 
 // readTrust reads certificates that are trusted: PEM, or a PKCS #12 trust store.
 func readTrust(file, password string) (*x509.CertPool, error) {
+	pool := x509.NewCertPool()
+	return pool, addTrust(pool, file, password)
+}
+
+func addTrust(pool *x509.CertPool, file, password string) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return nil, problem.Invalid.Errorf("cannot read a trust store: %w", err)
+		return problem.Invalid.Errorf("cannot read a trust store: %w", err)
 	}
-	pool := x509.NewCertPool()
 	if pool.AppendCertsFromPEM(text) {
-		return pool, nil
+		return nil
 	}
 	certs, err := pkcs12.DecodeTrustStore(text, password)
 	if errors.Is(err, pkcs12.ErrIncorrectPassword) {
-		return nil, problem.Invalid.Errorf("cannot open trust store %s: the password does not fit", file)
+		return problem.Invalid.Errorf("cannot open trust store %s: the password does not fit", file)
 	}
 	if err != nil {
-		return nil, problem.WithHint(problem.Invalid.Errorf("cannot read trust store %s: it is neither PEM nor PKCS #12", file),
+		return problem.WithHint(problem.Invalid.Errorf("cannot read trust store %s: it is neither PEM nor PKCS #12", file),
 			"convert a JKS store with `keytool -importkeystore -deststoretype pkcs12`")
 	}
 	for _, c := range certs {
 		pool.AddCert(c)
 	}
-	return pool, nil
+	return nil
 }
 
 // below is a file below the path of a name, or below dir without one.

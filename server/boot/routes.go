@@ -49,7 +49,11 @@ func (g *identity) servePages(ctx context.Context, store storage.Store, work *ca
 	if err != nil {
 		return err
 	}
-	handler := g.mount(store, set)
+	outgoing, err := readOutgoing(g.cfg, g.Dir)
+	if err != nil {
+		return err
+	}
+	handler := g.mount(store, set, outgoing)
 	g.handler.Store(&handler)
 	g.say("waiting until the cluster knows this server")
 	select {
@@ -63,13 +67,12 @@ func (g *identity) servePages(ctx context.Context, store storage.Store, work *ca
 }
 
 // mount is the one list of what an identity server serves.
-func (g *identity) mount(store storage.Store, pages *themes.Set) http.Handler {
+func (g *identity) mount(store storage.Store, pages *themes.Set, outgoing *http.Client) http.Handler {
 	var (
 		book     = func() addresses.Book { return g.now.Load().book }
 		ring     = keys.NewRing(keys.Stored(store), g.Clock, g.Log)
 		session  = sessions.New(store, ring, g.Clock, g.route())
 		issuer   = tokens.NewIssuer(store, ring, g.Clock, g.Log)
-		outgoing = &http.Client{Timeout: outgoingLimit}
 		front    = oauth.Front{Store: store, Book: book}
 		clients  = clientauth.New(front, session, g.Clock, outgoing)
 		tokenIn  = bearer.Checker{Front: front, Sessions: session, Issuer: issuer}

@@ -122,6 +122,9 @@ func readSettings(cfg servergroups.ServerConfig, dir string) (settings, error) {
 	if s.routes, err = strconv.ParseBool(spi("true", "stickySessionEncoder", "infinispan", "shouldAttachRoute")); err != nil {
 		return s, problem.Invalid.Errorf("cannot use shouldAttachRoute of spi stickySessionEncoder: want true or false")
 	}
+	if _, err = readProxies(cfg.List(identityName, "spi", "connectionsHttpClient", "provider", "default", "properties", "proxy-mappings")); err != nil {
+		return s, err
+	}
 	s.database, err = readDatabase(cfg, dir)
 	return s, err
 }
