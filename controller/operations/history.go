@@ -71,17 +71,24 @@ func (d *Desk) revert(ctx context.Context, r request) (api.Response, error) {
 		return api.Response{}, problem.Invalid.Errorf("cannot revert: parameter to is missing (for example :revert(to=3))")
 	}
 	return d.change(ctx, r, func(s domain.State) (profiles.Tree, any, error) {
-		tree, err := s.At(uint64(to))
-		if err != nil {
-			return tree, nil, err
-		}
-		tree = keepHosts(tree, s.Tree(), func(host profiles.Address) bool { return !tree.Has(host) })
-		if issues := tree.Check(); len(issues) > 0 {
-			return tree, nil, problem.WithHint(problem.Invalid.Errorf("cannot revert to revision %d: hosts that registered since do not fit to it: %s", to, issues[0]),
-				"remove them first with :remove-host, or keep what they name")
-		}
-		return tree, nil, nil
+		tree, err := earlier(s, uint64(to))
+		return tree, nil, err
 	})
+}
+
+// earlier is the model of an earlier revision with the hosts that registered
+// since.
+func earlier(s domain.State, to uint64) (profiles.Tree, error) {
+	tree, err := s.At(to)
+	if err != nil {
+		return tree, err
+	}
+	tree = keepHosts(tree, s.Tree(), func(host profiles.Address) bool { return !tree.Has(host) })
+	if issues := tree.Check(); len(issues) > 0 {
+		return tree, problem.WithHint(problem.Invalid.Errorf("cannot revert to revision %d: hosts that registered since do not fit to it: %s", to, issues[0]),
+			"remove them first with :remove-host, or keep what they name")
+	}
+	return tree, nil
 }
 
 // keepHosts is tree with the hosts of now for which keep says so.

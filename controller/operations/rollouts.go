@@ -183,7 +183,7 @@ func (d *Desk) Restore(ctx context.Context, ro rollout.Rollout) (uint64, error) 
 		op:     profiles.Operation{Name: "revert", Params: map[string]any{"to": int64(ro.Before)}, Headers: map[string]any{"comment": mark + ro.Problem}},
 	}
 	response, err := d.change(ctx, r, func(s domain.State) (profiles.Tree, any, error) {
-		tree, err := s.At(ro.Before)
+		tree, err := earlier(s, ro.Before)
 		return tree, nil, err
 	})
 	return response.Revision, err
