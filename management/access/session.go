@@ -43,6 +43,7 @@ type Sessions struct {
 	clock  clock.Clock
 	mu     sync.Mutex
 	recent map[string]time.Time // keyed digest of name and password -> until
+	guess  *throttle
 }
 
 // NewSessions makes the authenticator of a store's users. All controllers of a
@@ -53,20 +54,26 @@ func NewSessions(store Store, key []byte, c clock.Clock) *Sessions {
 		key = make([]byte, 32)
 		rand.Read(key)
 	}
-	return &Sessions{store: store, key: key, clock: c, recent: map[string]time.Time{}}
+	return &Sessions{store: store, key: key, clock: c, recent: map[string]time.Time{}, guess: newThrottle(c)}
 }
 
 // Login is one SCRAM conversation.
 type Login struct {
 	sessions     *Sessions
 	conversation *scram.ServerConversation
+	name         string
 	user         *User
+	waits        error // why this name's logins are refused for a while
 }
 
 // Login begins a SCRAM-SHA-256 conversation.
 func (s *Sessions) Login(ctx context.Context) (*Login, error) {
 	l := &Login{sessions: s}
 	server, err := scram.SHA256.NewServer(func(name string) (scram.StoredCredentials, error) {
+		l.name = name
+		if l.waits = s.guess.allow(name); l.waits != nil {
+			return scram.StoredCredentials{}, l.waits
+		}
 		u, err := s.store.User(ctx, name)
 		switch {
 		case problem.Is(err, problem.NotFound):
@@ -88,12 +95,18 @@ func (s *Sessions) Login(ctx context.Context) (*Login, error) {
 // that it knows the password; the answer must still be sent.
 func (l *Login) Step(message string) (answer string, done bool, err error) {
 	answer, err = l.conversation.Step(message)
-	if err != nil {
-		return "", false, refused()
+	if l.waits != nil {
+		return "", false, l.waits
 	}
 	done = l.conversation.Done()
-	if done && (!l.conversation.Valid() || l.user == nil) {
+	if err != nil || done && (!l.conversation.Valid() || l.user == nil) {
+		if l.name != "" {
+			l.sessions.guess.failed(l.name)
+		}
 		return "", false, refused()
+	}
+	if done {
+		l.sessions.guess.succeeded(l.name)
 	}
 	return answer, done, nil
 }
@@ -174,9 +187,14 @@ func (s *Sessions) Basic(ctx context.Context, name, password string) (Caller, er
 	// The stored key is part of the digest: a changed password forgets.
 	digest := string(keyed(s.key, "basic", name+"\x00"+string(u.Verifier.StoredKey)+"\x00"+password))
 	if !s.remembered(digest) {
+		if err := s.guess.allow(name); err != nil {
+			return Caller{}, err
+		}
 		if !u.Verifier.Matches(name, password) || !known {
+			s.guess.failed(name)
 			return Caller{}, refused()
 		}
+		s.guess.succeeded(name)
 		s.remember(digest)
 	}
 	return Caller{Name: u.Name, Grants: u.Grants, Mechanism: Basic}, nil
