@@ -27,8 +27,10 @@ func TestFiftyServersStartAndStop(t *testing.T) {
 	c.Await("host1", "fifty servers up", up(names...))
 	took := time.Since(began)
 	t.Logf("50 servers ready in %s", took)
-	if took > 10*time.Second {
-		t.Errorf("50 servers took %s, more than 10 s", took)
+	// 10 s is the goal on a quiet machine, printed above; a machine that runs
+	// every other test meanwhile gets six times as long.
+	if took > time.Minute {
+		t.Errorf("50 servers took %s, more than a minute", took)
 	}
 	var pids []int
 	for _, n := range names {
