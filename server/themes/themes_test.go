@@ -268,3 +268,36 @@ func BenchmarkRender(b *testing.B) {
 		s.Render(httptest.NewRecorder(), r, p)
 	}
 }
+
+func TestThemesAreReadAnewWhenTheyAreNoLongerKept(t *testing.T) {
+	dir := t.TempDir()
+	write := func(style string) {
+		t.Helper()
+		at := filepath.Join(dir, "acme", Login)
+		if err := os.MkdirAll(at, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(at, "theme.properties"), []byte("styles="+style), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now := Settings{Locked: true}
+	s := set(t, Config{Dir: dir, Settings: func() Settings { return now }})
+	last := func() string {
+		l, err := s.look("acme", Login)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l.styles[len(l.styles)-1]
+	}
+	write("one.css")
+	first := last()
+	write("two.css")
+	if kept := last(); first != "one.css" || kept != "one.css" {
+		t.Errorf("kept themes: %s, then %s", first, kept)
+	}
+	now.Locked = false
+	if got := last(); got != "two.css" {
+		t.Errorf("cacheThemes was switched off, and the theme is still %s", got)
+	}
+}
