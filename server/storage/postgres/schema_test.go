@@ -1,0 +1,50 @@
+package postgres_test
+
+import (
+	"context"
+	"database/sql"
+	"testing"
+
+	"github.com/rs/zerolog"
+
+	"github.com/gatehouse-idp/gatehouse/internal/clock"
+	"github.com/gatehouse-idp/gatehouse/server/storage"
+)
+
+func TestTablesAreInTheSchemaThatIsNamed(t *testing.T) {
+	ctx, dsn := context.Background(), newDatabase(t)
+	db, err := sql.Open("pgx", dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(ctx, `CREATE SCHEMA "Id P"`); err != nil {
+		t.Fatal(err)
+	}
+	s, err := open(ctx, dsn, storage.Options{Clock: clock.Real(), Log: zerolog.Nop(), Schema: "Id P", MaxConns: 4, InitialConns: 4, MaxConnIdle: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	rows, err := db.QueryContext(ctx, `SELECT table_schema, count(*) FROM information_schema.tables WHERE table_schema IN ('public', 'Id P') GROUP BY 1`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	in := map[string]int{}
+	for rows.Next() {
+		var schema string
+		var tables int
+		if err := rows.Scan(&schema, &tables); err != nil {
+			t.Fatal(err)
+		}
+		in[schema] = tables
+	}
+	if err := rows.Err(); err != nil || in["Id P"] == 0 || in["public"] != 0 {
+		t.Errorf("tables by schema: %v (%v)", in, err)
+	}
+	var idle int
+	if err := db.QueryRowContext(ctx, `SELECT count(*) FROM pg_stat_activity WHERE application_name = 'gatehouse' AND datname = current_database()`).Scan(&idle); err != nil || idle < 4 {
+		t.Errorf("%d connections are open after the start, want at least the 4 of initial-pool-size (%v)", idle, err)
+	}
+}
