@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -13,9 +14,12 @@ import (
 type network struct {
 	t      *testing.T
 	prefix string // of interface and namespace names
-	subnet string // 10.213.<n>
+	subnet string // the first three numbers of its addresses
 	hosts  int
 }
+
+// networks counts those of this run.
+var networks atomic.Int32
 
 // newNetwork makes n hosts, or skips the test where that is not allowed.
 func newNetwork(t *testing.T, n int) *network {
@@ -26,8 +30,10 @@ func newNetwork(t *testing.T, n int) *network {
 	if _, err := exec.LookPath("ip"); err != nil {
 		t.Skip("network namespaces need the program ip (package iproute2)")
 	}
-	id := os.Getpid() % 250
-	net := &network{t: t, prefix: fmt.Sprintf("gh%d", id), subnet: fmt.Sprintf("10.213.%d", id), hosts: n}
+	// Names and addresses of their own for each network of each run: the kernel
+	// takes a while to forget a network that was deleted.
+	id, nth := os.Getpid()%250, networks.Add(1)
+	net := &network{t: t, prefix: fmt.Sprintf("gh%dn%d", id, nth), subnet: fmt.Sprintf("10.%d.%d", 213+nth, id), hosts: n}
 	bridge := net.prefix + "br"
 	if out, err := exec.Command("ip", "link", "add", bridge, "type", "bridge").CombinedOutput(); err != nil {
 		t.Skipf("this machine makes no bridges: %s", out)
