@@ -3,7 +3,6 @@ package boot
 import (
 	"cmp"
 	"fmt"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -175,14 +174,6 @@ func dash(s string) string {
 		return "-"
 	}
 	return s
-}
-
-// peer is the address at the other end of the connection.
-func peer(r *http.Request) string {
-	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
-		return host
-	}
-	return r.RemoteAddr
 }
 
 // counting notes what was answered.
