@@ -177,7 +177,7 @@ func (r runCommand) commits(ctx context.Context, s *server, add func(...result))
 	if err != nil {
 		return err
 	}
-	o, err := r.send(ctx, s, load{Target: s.realm("bench-cheap"), Kind: "password", Workers: 32, For: 5 * time.Second, Rate: 100})
+	o, err := r.send(ctx, s, load{Target: s.realm("bench-cheap"), Kind: "password", Workers: 32, For: 10 * time.Second, Rate: 100})
 	if err != nil {
 		return err
 	}
@@ -186,7 +186,7 @@ func (r runCommand) commits(ctx context.Context, s *server, add func(...result))
 		return err
 	}
 	add(atMost(fmt.Sprintf("write commits per login at %.0f logins/s", o.perSecond()), (after-before)/float64(o.Done), "commits", 0.2,
-		"difference of "+name+" over the logins done in 5 s"))
+		"difference of "+name+" over the logins done in 10 s"))
 	return nil
 }
 
