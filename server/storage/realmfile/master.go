@@ -19,6 +19,10 @@ type Admin struct {
 func CreateMaster(ctx context.Context, store storage.Store, admin Admin, hash HashPassword) (created bool, err error) {
 	lifespan := 60 // seconds, of an administrator's access token: Keycloak's master realm is that careful
 	c := &model.Contents{Realm: &model.Realm{Name: model.Master, DisplayName: "Gatehouse", Enabled: true, SSLRequired: "external", AccessTokenLifespan: lifespan}}
+	// Hashing a password takes longer than the rest of a start: not for nothing.
+	if there, err := ignored(ctx, store, c, Options{Strategy: IgnoreExisting}); there || err != nil {
+		return false, err
+	}
 	if admin.Username != "" {
 		user := &model.User{Username: admin.Username, Enabled: true, RealmRoles: []string{"default-roles-" + model.Master, "admin"}}
 		if user.Credentials, err = credentials(ctx, c.Realm, admin.Password, hash); err != nil {
@@ -54,9 +58,11 @@ func CreateAdmin(ctx context.Context, store storage.Store, admin Admin, hash Has
 		return problem.Invalid.Errorf("cannot create the administrator: a username and a password are needed")
 	}
 	var master *model.Realm
-	if err := store.View(ctx, func(tx storage.Tx) (err error) {
-		master, err = tx.Realms.ByName(ctx, "", "", model.Master)
-		return err
+	if err := store.View(ctx, func(tx storage.Tx) (err error) { // before the hash, which takes longest
+		if master, err = tx.Realms.ByName(ctx, "", "", model.Master); err != nil {
+			return err
+		}
+		return noAdmin(ctx, tx, master)
 	}); err != nil {
 		return err
 	}
@@ -65,16 +71,21 @@ func CreateAdmin(ctx context.Context, store storage.Store, admin Admin, hash Has
 		return err
 	}
 	return store.Update(ctx, func(tx storage.Tx) error {
-		n, err := tx.UserSearch.Count(ctx, master.ID, storage.UserQuery{RealmRole: "admin"})
-		if err != nil {
+		if err := noAdmin(ctx, tx, master); err != nil {
 			return err
-		}
-		if n > 0 {
-			return problem.Conflict.Errorf("cannot create the administrator: there is one already")
 		}
 		user := &model.User{Username: admin.Username, Enabled: true, RealmRoles: []string{"default-roles-" + model.Master, "admin"}, Credentials: made}
 		return tx.Users.Create(ctx, master.ID, user)
 	})
+}
+
+// noAdmin refuses a master realm that has an administrator.
+func noAdmin(ctx context.Context, tx storage.Tx, master *model.Realm) error {
+	n, err := tx.UserSearch.Count(ctx, master.ID, storage.UserQuery{RealmRole: "admin"})
+	if err == nil && n > 0 {
+		err = problem.Conflict.Errorf("cannot create the administrator: there is one already")
+	}
+	return err
 }
 
 func credentials(ctx context.Context, realm *model.Realm, password string, hash HashPassword) ([]model.Credential, error) {

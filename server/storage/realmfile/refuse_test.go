@@ -144,7 +144,9 @@ func TestClearTextPasswordsAreHashedAndSecretsMasked(t *testing.T) {
 
 func TestTheMasterRealmIsMadeOnce(t *testing.T) {
 	store, ctx := openSQLite(t), context.Background()
+	hashed := 0
 	hash := func(context.Context, *model.Realm, string) (model.Credential, error) {
+		hashed++
 		return model.Credential{SecretData: "{}"}, nil
 	}
 	for i, want := range []bool{true, false} {
@@ -162,6 +164,10 @@ func TestTheMasterRealmIsMadeOnce(t *testing.T) {
 	err := realmfile.CreateAdmin(ctx, store, realmfile.Admin{Username: "second", Password: "p"}, hash)
 	if has, _ := realmfile.HasAdmin(ctx, store); !has || !problem.Is(err, problem.Conflict) {
 		t.Errorf("has an administrator: %v; a second first one: %v", has, err)
+	}
+	made, err := realmfile.CreateMaster(ctx, store, realmfile.Admin{Username: "third", Password: "p"}, hash)
+	if made || err != nil || hashed != 1 {
+		t.Errorf("at the next boot: made %v, %v; passwords were hashed %d times, want once: a hash is longer than the boot", made, err, hashed)
 	}
 }
 
