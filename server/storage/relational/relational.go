@@ -21,6 +21,7 @@ type Dialect struct {
 	Blob      string                 // column type of bytes
 	Greatest  string                 // function: the greater of two numbers
 	ForUpdate string                 // suffix of a SELECT that locks its rows; "" where writers are alone anyway
+	Plans     bool                   // reads of sessions are prepared once: the driver does not do it by itself
 	Number    func(i int) string     // the i-th placeholder, from 1; nil: all are "?"
 	Taken     func(error) bool       // a unique constraint was violated
 	Retry     func(error) bool       // the transaction may succeed if run again
@@ -48,6 +49,7 @@ var _ storage.Store = (*Store)(nil)
 // Store is the storage.Store over a Config.
 type Store struct {
 	cfg       Config
+	plans     *plans // of cfg.Read; nil where the driver keeps them
 	log       commitLog
 	touches   touches
 	stop      context.CancelFunc
@@ -69,6 +71,9 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	if err := s.warm(ctx); err != nil {
 		return nil, errors.Join(err, s.closeConns())
+	}
+	if cfg.Dialect.Plans {
+		s.plans = newPlans(cfg.Read)
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
@@ -172,6 +177,9 @@ func (s *Store) Close() error {
 
 func (s *Store) closeConns() error {
 	var errs []error
+	if s.plans != nil {
+		errs = append(errs, s.plans.close())
+	}
 	closed := map[*sql.DB]bool{}
 	for _, db := range []*sql.DB{s.cfg.Session, s.cfg.Write, s.cfg.Read} {
 		if db != nil && !closed[db] {

@@ -11,6 +11,9 @@ import (
 // write through the commit log.
 func (s *Store) Sessions() storage.Sessions {
 	read := conn{s.cfg.Read, s}
+	if s.plans != nil {
+		read.runner = s.plans
+	}
 	return storage.Sessions{
 		Users:           groupedUserSessions{userSessions{read}},
 		Authentications: groupedAuthentications{authentications{read}},

@@ -71,7 +71,7 @@ func Open(ctx context.Context, path string, o storage.Options) (*relational.Stor
 
 func dialect() relational.Dialect {
 	return relational.Dialect{
-		Name: "sqlite", Blob: "BLOB", Greatest: "MAX",
+		Name: "sqlite", Blob: "BLOB", Greatest: "MAX", Plans: true,
 		Taken: func(err error) bool {
 			return code(err) == sqlite3.SQLITE_CONSTRAINT_UNIQUE || code(err) == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY
 		},
