@@ -1,13 +1,16 @@
 package controller_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/gatehouse-idp/gatehouse/controller"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
+	"github.com/gatehouse-idp/gatehouse/profiles"
 	"github.com/gatehouse-idp/gatehouse/proto/hostlink"
 )
 
@@ -107,5 +110,52 @@ func TestTheGateAsksForTheClusterAndTheErrorRate(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+func TestARestorationLeavesWhatOperatorsChangedMeanwhile(t *testing.T) {
+	p := start(t, controller.Config{})
+	f := roster(t, p, "h2/api") // it does not start with the change
+	const at, provider = "/profile=web/subsystem=identity", "/profile=web/subsystem=identity/spi=x/provider=y"
+	p.do("add", provider, "properties", map[string]any{"a": "1"})
+	before := p.webContext()
+	var once sync.Once
+	f.hold = func(string) { // while the first server restarts
+		once.Do(func() {
+			p.do("write-attribute", at, "name", "display-name", "value", "an operator's")
+			p.do("map-put", provider, "name", "properties", "key", "c", "value", "3")
+			p.do("add", "/profile=meanwhile")
+		})
+	}
+	change := profiles.Composite(
+		operation(t, "write-attribute", at, "name", "web-context", "value", "sso"),
+		operation(t, "write-attribute", at, "name", "display-name", "value", "the rollout's"),
+		operation(t, "map-put", provider, "name", "properties", "key", "b", "value", "2"),
+	)
+	change.Headers = map[string]any{"rollout": "api,web rollback-across-groups"}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	_, err := p.cli.Follow(ctx, change, func(any) error { return nil })
+	if !problem.Is(err, problem.Precondition) || !strings.Contains(err.Error(), at+" display-name: was written again since") {
+		t.Errorf("got %v", err)
+	}
+	if p.webContext() != before {
+		t.Errorf("web-context is %v after the restoration", p.webContext())
+	}
+	if got := p.do("read-attribute", at, "name", "display-name").Result; got != "an operator's" {
+		t.Errorf("display-name is %v", got)
+	}
+	if got := fmt.Sprint(p.do("read-attribute", provider, "name", "properties").Result); got != "map[a:1 c:3]" {
+		t.Errorf("properties are %s", got)
+	}
+	p.do("read-resource", "/profile=meanwhile")
+	var list []struct {
+		State      string
+		RestoredAs uint64 `json:"restored-as"`
+		Kept       []string
+	}
+	decode(t, p.do("rollouts", "").Result, &list)
+	if len(list) != 1 || list[0].State != "restored" || list[0].RestoredAs == 0 || len(list[0].Kept) != 1 {
+		t.Errorf("rollouts %+v", list)
 	}
 }

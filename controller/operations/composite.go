@@ -114,7 +114,7 @@ func (d *Desk) runSteps(ctx context.Context, r request, steps []profiles.Operati
 		step.Address = step.Address.Canonical()
 		answer, err := d.carryOut(ctx, request{caller: r.caller, op: step, emit: r.emit})
 		if err != nil {
-			err = problem.KindOf(err).Errorf("cannot run composite: step %d of %d failed: %w; %s", i+1, len(steps), err, d.takeBack(ctx, r, before, response.Revision))
+			err = problem.KindOf(err).Errorf("cannot run composite: step %d of %d failed: %w; %s", i+1, len(steps), err, d.undo(ctx, r, before, response.Revision))
 			return api.Response{Revision: response.Revision}, err
 		}
 		results[name] = map[string]any{"outcome": "success", "result": answer.Result}
@@ -123,23 +123,23 @@ func (d *Desk) runSteps(ctx context.Context, r request, steps []profiles.Operati
 	return response, nil
 }
 
-// takeBack undoes the revision that a composite made, if it is still the newest,
-// and says what is in force.
-func (d *Desk) takeBack(ctx context.Context, r request, before, made uint64) string {
+// undo takes the revision back that a composite made, and says what is in force.
+func (d *Desk) undo(ctx context.Context, r request, before, made uint64) string {
 	switch {
 	case made == before:
 		return "the configuration was not changed"
 	case r.op.Headers["rollback-on-runtime-failure"] == false || r.op.Headers["rollback-on-runtime-failure"] == "false":
 		return fmt.Sprintf("revision %d stays, as was asked for", made)
 	}
-	undo := request{caller: r.caller, op: profiles.Operation{Name: "revert", Params: map[string]any{"to": int64(before)},
-		Headers: map[string]any{"comment": fmt.Sprintf("a composite failed after revision %d", made), "expect-revision": int64(made)}}}
-	response, err := d.change(ctx, undo, func(s domain.State) (profiles.Tree, any, error) {
-		tree, err := s.At(before)
+	back := request{caller: r.caller, op: profiles.Operation{Name: "restore", Params: map[string]any{"revision": int64(made)},
+		Headers: map[string]any{"comment": fmt.Sprintf("a composite failed after revision %d", made)}}}
+	var kept []profiles.Retained
+	response, err := d.change(ctx, back, func(s domain.State) (tree profiles.Tree, _ any, err error) {
+		tree, kept, err = withoutRevisions(s, before, made)
 		return tree, nil, err
 	})
 	if err != nil {
 		return fmt.Sprintf("revision %d could not be taken back: %s", made, err)
 	}
-	return fmt.Sprintf("revision %d was taken back as revision %d", made, response.Revision)
+	return fmt.Sprintf("revision %d was taken back as revision %d%s", made, response.Revision, keptText(placesOf(kept)))
 }

@@ -3,12 +3,10 @@ package operations
 import (
 	"context"
 	"slices"
-	"strings"
 
 	"github.com/gatehouse-idp/gatehouse/controller/domain"
 	"github.com/gatehouse-idp/gatehouse/controller/rollout"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
-	"github.com/gatehouse-idp/gatehouse/management/access"
 	"github.com/gatehouse-idp/gatehouse/management/api"
 	"github.com/gatehouse-idp/gatehouse/profiles"
 	"github.com/gatehouse-idp/gatehouse/servergroups"
@@ -91,8 +89,7 @@ func (d *Desk) roll(ctx context.Context, r request, response api.Response, ro ro
 	response.Result = ro
 	switch ro.State {
 	case rollout.Restored:
-		s, _ := d.replica.State()
-		return response, problem.Precondition.Errorf("rollout %s of revision %d failed: %s; revision %d was restored as revision %d", ro.ID, ro.Revision, ro.Problem, ro.Before, s.Revision())
+		return response, problem.Precondition.Errorf("rollout %s of revision %d failed: %s; what it changed was restored as revision %d%s", ro.ID, ro.Revision, ro.Problem, ro.RestoredAs, keptText(ro.Kept))
 	case rollout.Failed:
 		return response, problem.Precondition.Errorf("rollout %s of revision %d failed: %s", ro.ID, ro.Revision, ro.Problem)
 	}
@@ -165,26 +162,4 @@ func (d *Desk) readPlan(text, stored string) (servergroups.Plan, error) {
 	}
 	content, _ := d.Tree().Attribute(at, "content").(string)
 	return servergroups.ParsePlan(content)
-}
-
-// Restore implements rollout.Restorer. What it made is known by its comment: a
-// leader that was lost between the revision and its note of it has still made
-// it, and what operators changed since must not be reverted with it.
-func (d *Desk) Restore(ctx context.Context, ro rollout.Rollout) (uint64, error) {
-	mark := "rollout " + ro.ID + " failed: "
-	s, _ := d.replica.State()
-	for _, revision := range s.History() {
-		if revision.Number > ro.Revision && strings.HasPrefix(revision.Comment, mark) {
-			return revision.Number, nil
-		}
-	}
-	r := request{
-		caller: access.Caller{Name: ro.Author, Mechanism: access.Local},
-		op:     profiles.Operation{Name: "revert", Params: map[string]any{"to": int64(ro.Before)}, Headers: map[string]any{"comment": mark + ro.Problem}},
-	}
-	response, err := d.change(ctx, r, func(s domain.State) (profiles.Tree, any, error) {
-		tree, err := earlier(s, ro.Before)
-		return tree, nil, err
-	})
-	return response.Revision, err
 }

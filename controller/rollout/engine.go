@@ -55,7 +55,7 @@ func (e *Engine) carry(ctx context.Context, r Rollout) {
 			return
 		}
 		x.update(ctx, func(r *Rollout) { r.State, r.Problem = Restoring, err.Error() })
-		e.log.Warn().Str("rollout", r.ID).Err(err).Msg("rollout failed; restoring the revision before")
+		e.log.Warn().Str("rollout", r.ID).Err(err).Msg("rollout failed; taking its changes back")
 	}
 	if x.r.Before == 0 {
 		x.finish(ctx, Failed, x.r.Problem)
@@ -63,7 +63,7 @@ func (e *Engine) carry(ctx context.Context, r Rollout) {
 	}
 	if err := x.restore(ctx); err != nil {
 		if ctx.Err() == nil {
-			x.finish(ctx, Failed, x.r.Problem+"; and the revision before could not be restored everywhere: "+err.Error())
+			x.finish(ctx, Failed, x.r.Problem+"; and what it changed could not be taken back everywhere: "+err.Error())
 		}
 		return
 	}
@@ -205,16 +205,17 @@ func (x *run) one(ctx context.Context, i int, plan servergroups.GroupPlan) {
 	}
 }
 
-// restore brings the revision before back, and the servers that got the change
-// back to it, all groups at once and as many as there are: the group is down or
+// restore takes back what the revision changed, and brings the servers that got
+// it to what is then the newest, all groups at once and as many as there are: the group is down or
 // going down. Without rollback-across-groups, groups that were done keep running what
 // they run until they are restarted.
 func (x *run) restore(ctx context.Context) error {
 	r := x.view()
-	revision, err := x.restorer.Restore(ctx, r)
+	restoration, err := x.restorer.Restore(ctx, r)
 	if err != nil {
 		return err
 	}
+	x.update(ctx, func(r *Rollout) { r.RestoredAs, r.Kept = restoration.Revision, restoration.Kept })
 	complete := x.completeGroups()
 	var together sync.WaitGroup
 	errs := make([]error, len(r.Servers))
@@ -226,7 +227,7 @@ func (x *run) restore(ctx context.Context) error {
 		together.Go(func() {
 			// An earlier leader may have begun: a server that runs the restored
 			// revision is left alone.
-			if _, errs[i] = x.bring(ctx, s, revision, true, servergroups.GroupPlan{}); errs[i] == nil {
+			if _, errs[i] = x.bring(ctx, s, restoration.Revision, true, servergroups.GroupPlan{}); errs[i] == nil {
 				x.setServer(ctx, i, Restored, s.Problem)
 			}
 		})

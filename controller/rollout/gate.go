@@ -42,7 +42,7 @@ func (e *Engine) bring(ctx context.Context, s Server, revision uint64, resumed b
 	} else if err := e.order(ctx, s, order, before); err != nil {
 		return Failed, err
 	}
-	if err := e.gate(ctx, s, before, plan.RequireCluster); err != nil {
+	if err := e.gate(ctx, s, revision, before, plan.RequireCluster); err != nil {
 		return Failed, err
 	}
 	return Done, e.soak(ctx, s, plan.Watch(), began, plan.MaxErrorRate)
@@ -113,8 +113,9 @@ func (e *Engine) taken(ctx context.Context, host string) error {
 
 // gate waits until the server is healthy: started, ready, running what it should
 // and, where it is asked, in the cluster. A status that is still the one from
-// before the order does not count.
-func (e *Engine) gate(ctx context.Context, s Server, before *hostlink.ServerStatus, cluster bool) error {
+// before the order does not count. What it needs for a later revision is not this
+// rollout's.
+func (e *Engine) gate(ctx context.Context, s Server, revision uint64, before *hostlink.ServerStatus, cluster bool) error {
 	why := "it did not become healthy"
 	return e.await(ctx, gateTimeout, &why, func(hosts map[string]publisher.HostState) (bool, error) {
 		status := e.status(s)
@@ -124,7 +125,7 @@ func (e *Engine) gate(ctx context.Context, s Server, before *hostlink.ServerStat
 		if broken(status) {
 			return false, problem.Precondition.Errorf("it is %s: %s", status.State, status.Message)
 		}
-		if status.State != "STARTED" || !status.Healthy || status.Required != "" {
+		if status.State != "STARTED" || !status.Healthy || status.Required != "" && status.Revision < revision {
 			return false, nil
 		}
 		if !cluster {

@@ -42,11 +42,19 @@ type Records interface {
 	Delete(ctx context.Context, kind, key string, expect uint64) error
 }
 
-// Restorer brings the revision before a rollout back, as a new one.
+// Restorer takes back what a rollout's revision changed, as a new revision.
 type Restorer interface {
 	// Restore does so once for a rollout: called again, by a later leader, it gives
-	// the revision that it made then.
-	Restore(ctx context.Context, r Rollout) (uint64, error)
+	// what it made then.
+	Restore(ctx context.Context, r Rollout) (Restoration, error)
+}
+
+// Restoration is what a Restorer made.
+type Restoration struct {
+	Revision uint64
+	// Kept are the places that were changed again since and stay as they are, for
+	// people.
+	Kept []string
 }
 
 // State is where a rollout or one of its servers is.
@@ -91,13 +99,16 @@ type Rollout struct {
 	Started  time.Time `json:"started"`
 	Ended    time.Time `json:"ended,omitzero"`
 	Revision uint64    `json:"revision"`
-	// Before is the revision that is restored on failure; 0: none, a failure only
-	// stops the rollout.
-	Before  uint64            `json:"before,omitempty"`
-	Plan    servergroups.Plan `json:"plan"`
-	State   State             `json:"state"`
-	Problem string            `json:"problem,omitempty"`
-	Servers []Server          `json:"servers"`
+	// Before is the revision that Revision was made of: on failure, what lies
+	// between them is taken back. 0: a failure only stops the rollout.
+	Before uint64 `json:"before,omitempty"`
+	// RestoredAs is the revision that took it back, and Kept what it left alone.
+	RestoredAs uint64            `json:"restored-as,omitempty"`
+	Kept       []string          `json:"kept,omitempty"`
+	Plan       servergroups.Plan `json:"plan"`
+	State      State             `json:"state"`
+	Problem    string            `json:"problem,omitempty"`
+	Servers    []Server          `json:"servers"`
 }
 
 // Over reports whether nothing more will happen.

@@ -83,7 +83,10 @@ func TestAGateThatIsNotPassedInTimeFails(t *testing.T) {
 			s.obey = func(string, string, *hostlink.ServerStatus) error { return problem.Precondition.Errorf("no memory") }
 		}, "no memory", 0},
 		{"reload still required", func(s *stage) {
-			s.obey = func(_, _ string, st *hostlink.ServerStatus) error { st.Required = "reload-required"; return nil }
+			s.obey = func(_, _ string, st *hostlink.ServerStatus) error {
+				st.Required, st.Revision = "reload-required", 1 // it runs what it ran before
+				return nil
+			}
 		}, "it did not become healthy", gateTimeout},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -375,6 +378,19 @@ func TestOneRolloutAtATimeAndTheOldestAreForgotten(t *testing.T) {
 		}
 		if list, err := e.List(); err != nil || len(list) != keptRollouts {
 			t.Errorf("%d are kept, %v", len(list), err)
+		}
+	})
+}
+
+func TestWhatALaterRevisionNeedsIsNotThisRolloutsGate(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newStage("h1/a", "h1/b")
+		s.obey = func(_, _ string, st *hostlink.ServerStatus) error {
+			st.Required = "reload-required" // an operator committed revision 3 meanwhile
+			return nil
+		}
+		if r := s.carry(t, "g"); r.State != Done {
+			t.Errorf("%s: %s: %s", r.State, states(r), r.Problem)
 		}
 	})
 }

@@ -124,11 +124,11 @@ func (s *stage) Delete(_ context.Context, kind, key string, expect uint64) (err 
 	return err
 }
 
-func (s *stage) Restore(_ context.Context, r Rollout) (uint64, error) {
+func (s *stage) Restore(_ context.Context, r Rollout) (Restoration, error) {
 	s.mu.Lock()
 	s.restored = append(s.restored, r.Before)
 	s.mu.Unlock()
-	return 3, nil
+	return Restoration{Revision: 3}, nil
 }
 
 func (s *stage) told() string {
