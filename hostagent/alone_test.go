@@ -196,3 +196,26 @@ func TestAnUnknownOrderNamesTheKnownOnes(t *testing.T) {
 		t.Errorf("%s: %s", r.GetKind(), r.GetProblem())
 	}
 }
+
+// The very first list is on the disk before any server has it: a machine that
+// loses its power then knows the others at its next boot.
+func TestAHostKilledWithItsVeryFirstDirectoryHasItAtTheNextBootWithoutAController(t *testing.T) {
+	c := controllerlinktest.Start(t)
+	c.Publish("host1", snapshotOf(t, 1, nil, "one", "two"))
+	h := hostOf{Dir: t.TempDir(), Token: tokenText(c), Controller: c.Address}
+	agent := startProcess(t, h)
+	c.Await("host1", "up", up("one", "two"))
+	c.Send("host1", elsewhere(7, "STARTED"))
+	await(t, func() bool { return listed(t, h.Dir, "one") != "" })
+	_ = agent.Kill()
+	_, _ = agent.Wait()
+	for pid := range serversOf(h.Dir) {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	c.Down()
+	if err := os.Remove(h.Dir + "/servers/one/log/server.log"); err != nil {
+		t.Fatal(err)
+	}
+	start(t, h)
+	await(t, func() bool { return strings.Contains(listed(t, h.Dir, "one"), "host2/far=") })
+}

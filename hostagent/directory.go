@@ -3,6 +3,7 @@ package hostagent
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -22,6 +23,8 @@ import (
 type directory struct {
 	domain  *hostlink.Directory // nil until a controller, or the disk, gave one
 	unsaved bool
+	// moved: not yet kept is also which servers there are, and where.
+	moved bool
 	// waits: it is the disk's, and adopted servers have a newer one; a
 	// controller will most likely give it soon.
 	waits bool
@@ -39,7 +42,8 @@ const aloneAfter = 3 * time.Second
 // Directory takes in what the domain says; it is on the disk a little later.
 func (h handler) Directory(d *hostlink.Directory) {
 	h.a.mu.Lock()
-	h.a.directory = directory{domain: d, unsaved: true}
+	before := h.a.directory
+	h.a.directory = directory{domain: d, unsaved: true, moved: before.moved || !samePlaces(before.domain, d)}
 	h.a.mu.Unlock()
 	h.a.redirect()
 }
@@ -55,9 +59,10 @@ func (a *Agent) redirect() {
 // direct tells the servers of all servers whenever something changed, until ctx
 // ends.
 func (a *Agent) direct(ctx context.Context) error {
-	save := a.config.Clock.NewTicker(saveDirectoryEvery)
+	save := a.config.Clock.NewTicker(savePlacesEvery)
 	defer save.Stop()
 	defer a.saveDirectory()
+	var saved time.Time // never
 	var told []*relaypb.DirectoryServer
 	version := uint64(0)
 	for {
@@ -66,12 +71,15 @@ func (a *Agent) direct(ctx context.Context) error {
 		case <-a.moved:
 		case <-alone.C:
 		case <-save.C:
-			a.saveDirectory()
 		case <-ctx.Done():
 			alone.Stop()
 			return nil
 		}
 		alone.Stop()
+		if now := a.config.Clock.Now(); a.saveDue(now.Sub(saved)) {
+			a.saveDirectory()
+			saved = now
+		}
 		a.doubt()
 		list, newest, known := a.present()
 		if !known || slices.EqualFunc(list, told, func(a, b *relaypb.DirectoryServer) bool { return proto.Equal(a, b) }) {
@@ -83,9 +91,30 @@ func (a *Agent) direct(ctx context.Context) error {
 	}
 }
 
-// saveDirectoryEvery bounds what a kill of the agent costs: a list that is this
-// old. In a large domain it changes often and is large.
-const saveDirectoryEvery = measureEvery
+// What a kill of the agent costs at most: how servers were this long ago, or
+// where they were. In a large domain the list is large, and how they are changes
+// often; the first list of a host, and one with other servers in it after a
+// while without, are kept at once.
+const (
+	saveDirectoryEvery = measureEvery
+	savePlacesEvery    = time.Second
+)
+
+// saveDue tells whether the list is to be kept now; the last time was ago.
+func (a *Agent) saveDue(ago time.Duration) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.directory.unsaved && (ago >= saveDirectoryEvery || a.directory.moved && ago >= savePlacesEvery)
+}
+
+// samePlaces tells whether two lists have the same servers at the same places,
+// however these are.
+func samePlaces(one, two *hostlink.Directory) bool {
+	return slices.EqualFunc(one.GetServers(), two.GetServers(), func(a, b *hostlink.DirectoryServer) bool {
+		return a.GetHost() == b.GetHost() && a.GetName() == b.GetName() && a.GetGroup() == b.GetGroup() && a.GetSite() == b.GetSite() &&
+			a.GetNode() == b.GetNode() && a.GetAddress() == b.GetAddress() && maps.Equal(a.GetPorts(), b.GetPorts())
+	})
+}
 
 // present is the list as it is now, and the domain's newest version. It is not
 // known without any word of the domain: a server that is missing in a list
@@ -150,7 +179,7 @@ func byHostAndName(a, b *relaypb.DirectoryServer) int {
 func (a *Agent) saveDirectory() {
 	a.mu.Lock()
 	domain, unsaved := a.directory.domain, a.directory.unsaved
-	a.directory.unsaved = false
+	a.directory.unsaved, a.directory.moved = false, false
 	a.mu.Unlock()
 	if !unsaved {
 		return
