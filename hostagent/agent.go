@@ -28,6 +28,7 @@ import (
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/internal/tasks"
 	"github.com/gatehouse-idp/gatehouse/proto/hostlink"
+	"github.com/gatehouse-idp/gatehouse/proto/protocol"
 	"github.com/gatehouse-idp/gatehouse/servergroups"
 )
 
@@ -139,7 +140,7 @@ func New(c Config) (*Agent, error) {
 		return nil, errors.Join(err, store.Close())
 	}
 	a.relay = configrelay.New(configrelay.Config{Socket: a.socket,
-		Observer: ear{a}, Keys: keys{a}, Signer: signer{a}, Clock: c.Clock, Log: c.Log})
+		Observer: ear{a}, Keys: keys{a}, Signer: signer{a}, Speaks: protocol.Speaks{Version: c.Version}, Clock: c.Clock, Log: c.Log})
 	a.supervisor = supervisor.New(supervisor.Config{Link: a.relay, Journal: journal{a}, Notify: a.noticed,
 		Clock: c.Clock, Log: c.Log, Timing: c.Timing})
 	a.recallDirectory()

@@ -25,6 +25,11 @@ func (e ear) Detached(server string) {
 	e.a.config.Log.Info().Str("server", server).Msg("server detached")
 }
 
+// Refused has the server's end, or its silence, say why.
+func (e ear) Refused(server, why string) {
+	e.a.supervisor.Reported(server, supervisor.Report{State: "failed", Message: why})
+}
+
 func (e ear) Reported(name string, status *relaypb.Status) {
 	a := e.a
 	a.mu.Lock()

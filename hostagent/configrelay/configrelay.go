@@ -25,6 +25,7 @@ import (
 	"github.com/gatehouse-idp/gatehouse/internal/clock"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	relaypb "github.com/gatehouse-idp/gatehouse/proto/configrelay"
+	"github.com/gatehouse-idp/gatehouse/proto/protocol"
 )
 
 // A link whose server does not answer is noticed in pingEvery+pingTimeout: a
@@ -44,6 +45,9 @@ type Observer interface {
 	Applied(server string, applied *relaypb.Applied)
 	Used(server string, usage *relaypb.Usage)
 	Detached(server string)
+	// Refused: a server that is one of ours speaks no protocol that this agent
+	// speaks.
+	Refused(server string, why string)
 }
 
 // Keys remembers the digests over a restart of the agent; SaveKeys must be
@@ -64,8 +68,10 @@ type Config struct {
 	Observer Observer
 	Keys     Keys
 	Signer   Signer
-	Clock    clock.Clock
-	Log      zerolog.Logger
+	// Speaks is what the agent speaks; Speaking() of the contract when zero.
+	Speaks protocol.Speaks
+	Clock  clock.Clock
+	Log    zerolog.Logger
 }
 
 // Relay serves the socket.
@@ -86,7 +92,12 @@ type entry struct {
 }
 
 // New makes a relay that serves nobody until Run.
-func New(c Config) *Relay { return &Relay{config: c, servers: map[string]*entry{}} }
+func New(c Config) *Relay {
+	if c.Speaks.Newest == 0 {
+		c.Speaks = relaypb.Speaking(c.Speaks.Version)
+	}
+	return &Relay{config: c, servers: map[string]*entry{}}
+}
 
 // Listen opens the socket. A socket file that a dead agent left is replaced.
 func (r *Relay) Listen() (net.Listener, error) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	relaypb "github.com/gatehouse-idp/gatehouse/proto/configrelay"
+	"github.com/gatehouse-idp/gatehouse/proto/protocol"
 )
 
 // link is one attached server. What is to be sent is kept as state, newest
@@ -120,12 +121,16 @@ func (r *Relay) Attach(stream relaypb.ConfigRelay_AttachServer) error {
 	server := hello.GetServer()
 	l := newLink(stream.Context(), server)
 	key, err := r.admit(hello, l)
+	if problem.Is(err, problem.Unsupported) {
+		r.config.Observer.Refused(server, err.Error())
+	}
 	if err != nil {
 		r.config.Log.Warn().Err(err).Str("server", server).Msg("refused a server")
 		return problem.ToGRPC(err)
 	}
 	defer r.leave(l)
-	if err := stream.Send(&relaypb.Instruction{Instruction: &relaypb.Instruction_Welcome{Welcome: &relaypb.Welcome{ReconnectKey: key}}}); err != nil {
+	if err := stream.Send(&relaypb.Instruction{Instruction: &relaypb.Instruction_Welcome{Welcome: &relaypb.Welcome{
+		ReconnectKey: key, Protocol: protocol.Negotiate(r.config.Speaks, hello.Protocols())}}}); err != nil {
 		return err
 	}
 	r.config.Observer.Attached(server, hello.GetVersion())
@@ -149,8 +154,13 @@ func (r *Relay) admit(hello *relaypb.Hello, l *link) (key string, err error) {
 	if e == nil {
 		return "", refused
 	}
+	spawned, again := matches(hello.GetSpawnToken(), e.tokenDigest), matches(hello.GetReconnectKey(), e.keyDigest)
+	if theirs := hello.Protocols(); (spawned || again) && protocol.Negotiate(r.config.Speaks, theirs) == 0 {
+		return "", problem.WithHint(problem.Unsupported.Errorf("cannot attach server %q: it speaks %s, its agent %s", hello.GetServer(), theirs, r.config.Speaks),
+			"the program was replaced: restart the agent with it too, /host=H:shutdown(restart=true)")
+	}
 	switch {
-	case matches(hello.GetSpawnToken(), e.tokenDigest):
+	case spawned:
 		var digest string
 		if key, digest, err = newSecret(); err != nil {
 			return "", err
@@ -159,7 +169,7 @@ func (r *Relay) admit(hello *relaypb.Hello, l *link) (key string, err error) {
 			return "", err
 		}
 		e.keyDigest = digest
-	case matches(hello.GetReconnectKey(), e.keyDigest):
+	case again:
 		key = hello.GetReconnectKey()
 		if err := r.spend(hello.GetServer(), e); err != nil {
 			return "", err

@@ -194,7 +194,11 @@ func (v *server) hold(h *handle) {
 	t := v.config.Timing
 	v.after(&v.watches, t.Introduce, func() {
 		if !v.reported {
-			v.hung(fmt.Sprintf("did not introduce itself within %s", t.Introduce))
+			why := fmt.Sprintf("did not introduce itself within %s", t.Introduce)
+			if v.why != "" { // it was heard of otherwise
+				why += ": " + v.why
+			}
+			v.hung(why)
 		}
 	})
 	v.boundStart()
@@ -287,7 +291,7 @@ func (v *server) hear(r Report) {
 	if v.process == nil || v.status.State == Stopping {
 		return // late words of one that ends
 	}
-	v.reported = true
+	v.reported = v.reported || r.State != "failed"
 	v.status.Healthy = r.Healthy
 	switch {
 	case v.working: // its answer to the command decides

@@ -176,11 +176,15 @@ type Hello struct {
 	Server string                 `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
 	Pid    uint32                 `protobuf:"varint,2,opt,name=pid,proto3" json:"pid,omitempty"`
 	// Exactly one of the two.
-	SpawnToken    string `protobuf:"bytes,3,opt,name=spawn_token,json=spawnToken,proto3" json:"spawn_token,omitempty"`
-	ReconnectKey  string `protobuf:"bytes,4,opt,name=reconnect_key,json=reconnectKey,proto3" json:"reconnect_key,omitempty"`
-	Version       string `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	SpawnToken   string `protobuf:"bytes,3,opt,name=spawn_token,json=spawnToken,proto3" json:"spawn_token,omitempty"`
+	ReconnectKey string `protobuf:"bytes,4,opt,name=reconnect_key,json=reconnectKey,proto3" json:"reconnect_key,omitempty"`
+	Version      string `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"`
+	// The newest and the oldest protocol that the server speaks, as of
+	// configrelay.NewestProtocol; 0 is 1.
+	Protocol       uint32 `protobuf:"varint,6,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	OldestProtocol uint32 `protobuf:"varint,7,opt,name=oldest_protocol,json=oldestProtocol,proto3" json:"oldest_protocol,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Hello) Reset() {
@@ -246,6 +250,20 @@ func (x *Hello) GetVersion() string {
 		return x.Version
 	}
 	return ""
+}
+
+func (x *Hello) GetProtocol() uint32 {
+	if x != nil {
+		return x.Protocol
+	}
+	return 0
+}
+
+func (x *Hello) GetOldestProtocol() uint32 {
+	if x != nil {
+		return x.OldestProtocol
+	}
+	return 0
 }
 
 // Status is the server's own view of itself.
@@ -652,8 +670,11 @@ func (*Instruction_Command) isInstruction_Instruction() {}
 func (*Instruction_Certificate) isInstruction_Instruction() {}
 
 type Welcome struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ReconnectKey  string                 `protobuf:"bytes,1,opt,name=reconnect_key,json=reconnectKey,proto3" json:"reconnect_key,omitempty"`
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	ReconnectKey string                 `protobuf:"bytes,1,opt,name=reconnect_key,json=reconnectKey,proto3" json:"reconnect_key,omitempty"`
+	// What both sides speak from here on; 0 is 1. Where there is none, the agent
+	// refuses the link with "unsupported" instead.
+	Protocol      uint32 `protobuf:"varint,2,opt,name=protocol,proto3" json:"protocol,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -693,6 +714,13 @@ func (x *Welcome) GetReconnectKey() string {
 		return x.ReconnectKey
 	}
 	return ""
+}
+
+func (x *Welcome) GetProtocol() uint32 {
+	if x != nil {
+		return x.Protocol
+	}
+	return 0
 }
 
 type Configuration struct {
@@ -1052,14 +1080,16 @@ const file_configrelay_configrelay_proto_rawDesc = "" +
 	"\x0ecommand_result\x18\x04 \x01(\v2'.gatehouse.configrelay.v1.CommandResultH\x00R\rcommandResult\x121\n" +
 	"\x13certificate_request\x18\x05 \x01(\fH\x00R\x12certificateRequest\x127\n" +
 	"\x05usage\x18\x06 \x01(\v2\x1f.gatehouse.configrelay.v1.UsageH\x00R\x05usageB\b\n" +
-	"\x06report\"\x91\x01\n" +
+	"\x06report\"\xd6\x01\n" +
 	"\x05Hello\x12\x16\n" +
 	"\x06server\x18\x01 \x01(\tR\x06server\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\rR\x03pid\x12\x1f\n" +
 	"\vspawn_token\x18\x03 \x01(\tR\n" +
 	"spawnToken\x12#\n" +
 	"\rreconnect_key\x18\x04 \x01(\tR\freconnectKey\x12\x18\n" +
-	"\aversion\x18\x05 \x01(\tR\aversion\"\x99\x02\n" +
+	"\aversion\x18\x05 \x01(\tR\aversion\x12\x1a\n" +
+	"\bprotocol\x18\x06 \x01(\rR\bprotocol\x12'\n" +
+	"\x0foldest_protocol\x18\a \x01(\rR\x0eoldestProtocol\"\x99\x02\n" +
 	"\x06Status\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\tR\x05state\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x12\n" +
@@ -1089,9 +1119,10 @@ const file_configrelay_configrelay_proto_rawDesc = "" +
 	"\tdirectory\x18\x03 \x01(\v2#.gatehouse.configrelay.v1.DirectoryH\x00R\tdirectory\x12=\n" +
 	"\acommand\x18\x04 \x01(\v2!.gatehouse.configrelay.v1.CommandH\x00R\acommand\x12I\n" +
 	"\vcertificate\x18\x05 \x01(\v2%.gatehouse.configrelay.v1.CertificateH\x00R\vcertificateB\r\n" +
-	"\vinstruction\".\n" +
+	"\vinstruction\"J\n" +
 	"\aWelcome\x12#\n" +
-	"\rreconnect_key\x18\x01 \x01(\tR\freconnectKey\"E\n" +
+	"\rreconnect_key\x18\x01 \x01(\tR\freconnectKey\x12\x1a\n" +
+	"\bprotocol\x18\x02 \x01(\rR\bprotocol\"E\n" +
 	"\rConfiguration\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x18\n" +
 	"\acontent\x18\x02 \x01(\fR\acontent\"j\n" +

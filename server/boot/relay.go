@@ -16,6 +16,7 @@ import (
 	"github.com/gatehouse-idp/gatehouse/internal/clock"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/proto/configrelay"
+	"github.com/gatehouse-idp/gatehouse/proto/protocol"
 	"github.com/gatehouse-idp/gatehouse/servergroups"
 )
 
@@ -95,7 +96,8 @@ func (r *relay) Run(ctx context.Context) error {
 		switch kind := problem.KindOf(err); {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case kind == problem.Unauthorized || kind == problem.Forbidden || kind == problem.NotFound:
+		case kind == problem.Unauthorized || kind == problem.Forbidden || kind == problem.NotFound,
+			kind == problem.Unsupported && r.key == "": // one that serves already goes on, and waits for another agent
 			return problem.FromGRPC(err)
 		case !lost:
 			r.log.Warn().Err(err).Msg("no link to the agent; going on with the configuration there is")
@@ -115,7 +117,8 @@ func (r *relay) attach(ctx context.Context, client configrelay.ConfigRelayClient
 	if err != nil {
 		return err
 	}
-	hello := &configrelay.Hello{Server: r.server, Pid: uint32(os.Getpid()), SpawnToken: r.token, ReconnectKey: r.key, Version: r.version}
+	hello := &configrelay.Hello{Server: r.server, Pid: uint32(os.Getpid()), SpawnToken: r.token, ReconnectKey: r.key,
+		Version: r.version, Protocol: configrelay.NewestProtocol, OldestProtocol: configrelay.OldestProtocol}
 	if r.key != "" {
 		hello.SpawnToken = ""
 	}
@@ -140,6 +143,11 @@ func (r *relay) attach(ctx context.Context, client configrelay.ConfigRelayClient
 			return err
 		}
 		if w := in.GetWelcome(); w != nil {
+			if err := r.understands(w); err != nil {
+				cancel()
+				<-sent
+				return err
+			}
 			r.key, r.token = w.GetReconnectKey(), ""
 			r.reports.repeat()
 			close(welcomed)
@@ -147,6 +155,16 @@ func (r *relay) attach(ctx context.Context, client configrelay.ConfigRelayClient
 		}
 		r.receive(ctx, in)
 	}
+}
+
+// understands refuses an agent that chose what this server does not speak, as
+// none does that knows how to choose.
+func (r *relay) understands(w *configrelay.Welcome) error {
+	theirs := protocol.Heard(w.GetProtocol(), w.GetProtocol(), "of its agent")
+	if own := configrelay.Speaking(r.version); protocol.Negotiate(own, theirs) == 0 {
+		return problem.Unsupported.Errorf("cannot attach to the agent: it speaks protocol %d, this server %s", theirs.Newest, own)
+	}
+	return nil
 }
 
 func (r *relay) receive(ctx context.Context, in *configrelay.Instruction) {

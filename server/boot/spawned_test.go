@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/gatehouse-idp/gatehouse/internal/clock"
+	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/profiles"
 	"github.com/gatehouse-idp/gatehouse/proto/configrelay"
 	"github.com/gatehouse-idp/gatehouse/servergroups"
@@ -28,9 +29,10 @@ type fakeAgent struct {
 	reports chan *configrelay.Report
 	links   chan chan *configrelay.Instruction // one for each link that was welcomed
 
-	mu    sync.Mutex
-	token string // not used yet
-	key   string
+	mu       sync.Mutex
+	token    string // not used yet
+	key      string
+	protocol uint32 // that it chooses; 0 as agents that know of none
 }
 
 func (a *fakeAgent) Attach(stream configrelay.ConfigRelay_AttachServer) error {
@@ -46,7 +48,7 @@ func (a *fakeAgent) Attach(stream configrelay.ConfigRelay_AttachServer) error {
 		return status.Error(codes.Unauthenticated, "the spawn token was used")
 	}
 	link := make(chan *configrelay.Instruction, 8)
-	if err := stream.Send(&configrelay.Instruction{Instruction: &configrelay.Instruction_Welcome{Welcome: &configrelay.Welcome{ReconnectKey: a.key}}}); err != nil {
+	if err := stream.Send(&configrelay.Instruction{Instruction: &configrelay.Instruction_Welcome{Welcome: &configrelay.Welcome{ReconnectKey: a.key, Protocol: a.protocol}}}); err != nil {
 		return err
 	}
 	a.links <- link
@@ -227,6 +229,15 @@ func TestASpawnTokenThatWasUsedEndsTheServer(t *testing.T) {
 	err := <-runSpawned(t, t.Context(), getenv, "stolen")
 	if err == nil || !strings.Contains(err.Error(), "spawn token") {
 		t.Errorf("Run = %v", err)
+	}
+}
+
+func TestAnAgentThatChoosesAnUnknownProtocolEndsTheServerThatSaysWhy(t *testing.T) {
+	agent, getenv := startAgent(t)
+	agent.protocol = configrelay.NewestProtocol + 1
+	err := <-runSpawned(t, t.Context(), getenv, "once")
+	if !problem.Is(err, problem.Unsupported) || !strings.Contains(err.Error(), "protocol 2") {
+		t.Errorf("Run = %v, want Unsupported", err)
 	}
 }
 
