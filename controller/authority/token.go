@@ -4,14 +4,13 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
-	"strings"
 
 	"github.com/xdg-go/scram"
 
 	"github.com/gatehouse-idp/gatehouse/controller/domain"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
+	"github.com/gatehouse-idp/gatehouse/proto/hostlink"
 )
 
 // The roles that join with a secret.
@@ -19,9 +18,6 @@ const (
 	RoleHost       = "host"
 	RoleController = "controller"
 )
-
-// tokenPrefix begins the text form of a Token and numbers its format.
-const tokenPrefix = "gatehouse-join-v1."
 
 // iterations of PBKDF2 in a verifier. RFC 7677 asks for 4096 at least; more would
 // protect weak passwords, and these secrets are random.
@@ -36,20 +32,12 @@ type Token struct {
 }
 
 // String is the token's text form: one word.
-func (t Token) String() string {
-	text, _ := json.Marshal(t) // three strings: cannot fail
-	return tokenPrefix + base64.RawURLEncoding.EncodeToString(text)
-}
+func (t Token) String() string { return hostlink.JoinToken(t).Encode() }
 
 // ParseToken reads a token's text form.
 func ParseToken(text string) (Token, error) {
-	var t Token
-	body, ok := strings.CutPrefix(strings.TrimSpace(text), tokenPrefix)
-	raw, err := base64.RawURLEncoding.DecodeString(body)
-	if !ok || err != nil || json.Unmarshal(raw, &t) != nil || t.Name == "" || t.Secret == "" || t.Fingerprint == "" {
-		return Token{}, problem.Invalid.Errorf("cannot read the join token: want one word that begins with %s", tokenPrefix)
-	}
-	return t, nil
+	t, err := hostlink.ReadJoinToken(text)
+	return Token(t), err
 }
 
 // verifier is what the domain keeps of a secret (RFC 5802, section 3: StoredKey

@@ -3,9 +3,6 @@ package controllerlink
 import (
 	"context"
 	"crypto/x509"
-	"encoding/base64"
-	"encoding/json"
-	"strings"
 	"sync"
 
 	"github.com/xdg-go/scram"
@@ -21,46 +18,24 @@ import (
 // the fingerprint of the domain's authority, by which a false controller is
 // told from a true one.
 type Token struct {
-	Host        string `json:"host"`
-	Secret      string `json:"secret"`
-	Fingerprint string `json:"fingerprint"` // as certs.Fingerprint
+	Host        string
+	Secret      string
+	Fingerprint string // as certs.Fingerprint
 }
-
-// tokenPrefix begins a token's text; the number is its version.
-const tokenPrefix = "gatehouse-join-v1."
 
 // minIterations of SCRAM: fewer would let a false controller guess the secret
 // from what it sees (RFC 7677, section 4).
 const minIterations = 4096
 
-// ParseToken reads a token's text: "gatehouse-join-v1." and base64url of its
-// JSON. Errors never show the text.
+// ParseToken reads a token's text. Errors never show the text.
 func ParseToken(text string) (Token, error) {
-	var t Token
-	body, ok := strings.CutPrefix(strings.TrimSpace(text), tokenPrefix)
-	if !ok {
-		return t, problem.Invalid.Errorf("cannot read the join token: it must begin with %q", tokenPrefix)
-	}
-	data, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(body, "="))
-	if err != nil {
-		return t, problem.Invalid.Errorf("cannot read the join token: it is damaged after %q", tokenPrefix)
-	}
-	if err := json.Unmarshal(data, &t); err != nil {
-		return t, problem.Invalid.Errorf("cannot read the join token: its content is no JSON object")
-	}
-	if t.Host == "" || t.Secret == "" || t.Fingerprint == "" {
-		return Token{}, problem.Invalid.Errorf("cannot read the join token: it needs host, secret and fingerprint")
-	}
-	return t, nil
+	t, err := hostlink.ReadJoinToken(text)
+	return Token{Host: t.Name, Secret: t.Secret, Fingerprint: t.Fingerprint}, err
 }
 
 // Encode is the token's text; it holds the secret.
 func (t Token) Encode() string {
-	data, err := json.Marshal(t)
-	if err != nil { // cannot be: three strings
-		return ""
-	}
-	return tokenPrefix + base64.RawURLEncoding.EncodeToString(data)
+	return hostlink.JoinToken{Name: t.Host, Secret: t.Secret, Fingerprint: t.Fingerprint}.Encode()
 }
 
 // String hides the secret.
