@@ -45,6 +45,25 @@ func Representative(t profiles.Tree, lookup Lookup) (map[string]ServerConfig, er
 	return out, nil
 }
 
+// Every resolves the configuration of every server of a domain, by "host/server".
+// What only the host itself knows, as its environment, must be in lookup.
+func Every(t profiles.Tree, lookup Lookup) (map[string]ServerConfig, error) {
+	out := map[string]ServerConfig{}
+	for _, host := range t.Names(nil, "host") {
+		snapshot, err := Snapshot(t, host, 0)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range snapshot.Servers {
+			if out[host+"/"+s.Name], err = snapshot.Resolve(s.Name, lookup); err != nil {
+				return nil, problem.WithHint(problem.Invalid.Errorf("cannot resolve server %q of host %q: %w", s.Name, host, err),
+					"give what only that host knows with -Dname=value")
+			}
+		}
+	}
+	return out, nil
+}
+
 // joint are settings that the servers of a cluster must have in common: with two
 // values of one, some of them would not find each other, or serve other data, or
 // be reached at other addresses. An empty attribute means every one, and that

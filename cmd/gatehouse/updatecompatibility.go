@@ -1,15 +1,11 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
-	"io"
-	"maps"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
@@ -63,12 +59,15 @@ const metadataFormat = 1
 
 // updateMetadata is a version with a configuration, its secrets sealed.
 type updateMetadata struct {
-	Format         int                                  `json:"format"`
-	Version        string                               `json:"version"`
-	OldestProtocol uint32                               `json:"oldest-protocol"`
-	NewestProtocol uint32                               `json:"newest-protocol"`
-	Salt           []byte                               `json:"salt"`
-	Groups         map[string]servergroups.ServerConfig `json:"server-groups"`
+	Format         int    `json:"format"`
+	Version        string `json:"version"`
+	OldestProtocol uint32 `json:"oldest-protocol"`
+	NewestProtocol uint32 `json:"newest-protocol"`
+	Salt           []byte `json:"salt"`
+	// Groups are what a server of a group is without anything of its own; Servers,
+	// by "host/server", what each one is with all that host and server add.
+	Groups  map[string]servergroups.ServerConfig `json:"server-groups"`
+	Servers map[string]servergroups.ServerConfig `json:"servers,omitempty"`
 }
 
 // Run writes the metadata.
@@ -150,13 +149,19 @@ func (c compatibilityInput) describe(ctx context.Context, env Env, salt []byte) 
 	if err != nil {
 		return m, err
 	}
-	for group, config := range groups {
-		if groups[group], err = config.Sealed(salt); err != nil {
-			return m, err
+	servers, err := servergroups.Every(tree, lookup)
+	if err != nil {
+		return m, err
+	}
+	for _, configs := range []map[string]servergroups.ServerConfig{groups, servers} {
+		for name, config := range configs {
+			if configs[name], err = config.Sealed(salt); err != nil {
+				return m, err
+			}
 		}
 	}
 	return updateMetadata{Format: metadataFormat, Version: version, OldestProtocol: hostlink.OldestProtocol,
-		NewestProtocol: hostlink.NewestProtocol, Salt: salt, Groups: groups}, nil
+		NewestProtocol: hostlink.NewestProtocol, Salt: salt, Groups: groups, Servers: servers}, nil
 }
 
 func (c compatibilityInput) read(ctx context.Context, env Env) (name string, text []byte, err error) {
@@ -178,48 +183,6 @@ func (c compatibilityInput) read(ctx context.Context, env Env) (name string, tex
 		return "", nil, problem.Internal.Errorf("cannot read the domain's configuration: the controller answered no text")
 	}
 	return "the running domain", []byte(answer), nil
-}
-
-// compatible says in words, and by its result, whether next may replace old
-// server by server.
-func compatible(out io.Writer, old, next updateMetadata) bool {
-	var refusals []string
-	refuse := func(what string, from, to any) {
-		refusals = append(refusals, fmt.Sprintf("'%s' is incompatible: %v -> %v", what, from, to))
-	}
-	if !sameMinor(old.Version, next.Version) {
-		refuse("gatehouse.version", old.Version, next.Version)
-	}
-	before := hostlink.Speaks{Oldest: old.OldestProtocol, Newest: old.NewestProtocol, Version: old.Version}
-	after := hostlink.Speaks{Oldest: next.OldestProtocol, Newest: next.NewestProtocol, Version: next.Version}
-	if hostlink.Negotiate(before, after) == 0 {
-		refuse("gatehouse.protocol", before, after)
-	}
-	for _, group := range slices.Sorted(maps.Keys(next.Groups)) {
-		config, ran := old.Groups[group]
-		if !ran {
-			fmt.Fprintf(out, "server group %s: new\n", group)
-			continue
-		}
-		effect, changes := servergroups.Effect(config, next.Groups[group])
-		if len(changes) > 0 {
-			fmt.Fprintf(out, "server group %s: %s\n", group, cmp.Or(effect.String(), "none"))
-		}
-		for _, c := range changes {
-			fmt.Fprintf(out, "  %s\n", c)
-			if servergroups.Joint(c) {
-				c := c.Masked()
-				refuse(strings.TrimSpace(group+" "+c.Address.String()+" "+c.Attribute), profiles.Format(c.Old), profiles.Format(c.New))
-			}
-		}
-	}
-	for _, refusal := range refusals {
-		fmt.Fprintln(out, "[gatehouse] Rolling Update is not available.", refusal)
-	}
-	if len(refusals) == 0 {
-		fmt.Fprintln(out, "[OK] Rolling Update is available.")
-	}
-	return len(refusals) == 0
 }
 
 // sameMinor: within a minor version any release may stand beside any other.

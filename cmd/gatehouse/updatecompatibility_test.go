@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -61,6 +62,68 @@ func TestUpdateCompatibilityAnswersByItsExitCode(t *testing.T) {
 		}
 		if strings.Contains(stdout+stderr, "geheim") || strings.Contains(stdout+stderr, "neu\n") {
 			t.Errorf("%s: a password was told", c.name)
+		}
+	}
+}
+
+// hosted is a domain with two hosts whose servers have settings of their own.
+func hosted(t *testing.T, property, more string) string {
+	t.Helper()
+	tree, err := profiles.Default(profiles.Domain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return write(t, string(profiles.EncodeTOML(tree))+`
+[host.one.server-config.a]
+group = "auth-server-group"
+[host.two.server-config.b]
+group = "auth-server-group"
+port-offset = 100
+[host.two.server-config.b.system-property."gatehouse.database.url"]
+value = "`+property+`"
+`+more)
+}
+
+// One server with another database is enough: its group's own settings are the
+// same.
+func TestUpdateCompatibilityLooksAtEveryServerOfEveryGroup(t *testing.T) {
+	metadata := filepath.Join(t.TempDir(), "metadata.json")
+	if code, _, stderr := gatehouse(t, "", "update-compatibility", "metadata", "--config="+hosted(t, "sqlite:b.db", ""), "--file="+metadata); code != 0 {
+		t.Fatalf("metadata: %d %s", code, stderr)
+	}
+	older := filepath.Join(t.TempDir(), "older.json") // without servers, as earlier releases wrote it
+	text, err := os.ReadFile(metadata)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fields map[string]any
+	if err := json.Unmarshal(text, &fields); err != nil {
+		t.Fatal(err)
+	}
+	delete(fields, "servers")
+	if text, err = json.Marshal(fields); err == nil {
+		err = os.WriteFile(older, text, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, property, more, file string
+		code                       int
+		says                       string
+	}{
+		{"nothing changed", "sqlite:b.db", "", metadata, 0, "[OK] Rolling Update is available."},
+		{"one server moves to another database", "sqlite:c.db", "", metadata, 3, "'two/b "},
+		{"one server more", "sqlite:b.db", "[host.two.server-config.c]\ngroup = \"auth-server-group\"\nport-offset = 200\n", metadata, 0, "server two/c: new"},
+		{"one that cannot be found out", "${only.host.two.knows}", "", metadata, 1, ""},
+		{"metadata of an earlier release", "sqlite:b.db", "", older, 0, "[OK] Rolling Update is available."},
+	} {
+		code, stdout, stderr := gatehouse(t, "", "update-compatibility", "check", "--config="+hosted(t, c.property, c.more), "--file="+c.file)
+		if code != c.code || !strings.Contains(stdout, c.says) {
+			t.Errorf("%s: exit %d, want %d; want %q in\n%s%s", c.name, code, c.code, c.says, stdout, stderr)
+		}
+		if c.code == 1 && !strings.Contains(stderr, `server "b" of host "two"`) {
+			t.Errorf("%s: the server is not named: %s", c.name, stderr)
 		}
 	}
 }
