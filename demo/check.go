@@ -80,6 +80,7 @@ func (t *tour) steps() []step {
 		{"host master joined with its secret", func(ctx context.Context) (string, error) { return "", t.StartAgent(ctx, 0) }},
 		{"host host2 joined with its secret", func(ctx context.Context) (string, error) { return "", t.StartAgent(ctx, 1) }},
 		{"the balancer and both servers serve the realm", func(ctx context.Context) (string, error) { return "", t.WaitReady(ctx) }},
+		{"both hosts say that they are well", t.hostsAreWell},
 		{"a person logs in through the balancer", t.logIn},
 		{"the other server takes the code", t.exchangeOnOther},
 		{"a used code is refused", t.replay},
@@ -96,6 +97,15 @@ func (t *tour) steps() []step {
 
 func (t *tour) bootController(ctx context.Context) (string, error) {
 	return "", t.StartController(ctx)
+}
+
+func (t *tour) hostsAreWell(ctx context.Context) (saw string, err error) {
+	for i := range hosts {
+		if err := t.ok(ctx, "http://"+loopback(t.cfg.Ports.Hosts+i)+"/health"); err != nil {
+			return "", err
+		}
+	}
+	return "", nil
 }
 
 func (t *tour) logIn(ctx context.Context) (saw string, err error) {

@@ -42,11 +42,12 @@ type Ports struct {
 	Raft     int // controller: replication
 	Health   int // health and metrics of a server, before its offset
 	Cluster  int // cluster traffic of a server, before its offset
+	Hosts    int // health and metrics of the first host's agent; the second's is the next
 }
 
 // DefaultPorts are those that the documentation names.
 func DefaultPorts() Ports {
-	return Ports{Balancer: 8080, OneShift: 150, TwoShift: 250, Native: 9999, HTTP: 9990, Raft: 9998, Health: 9000, Cluster: 7600}
+	return Ports{Balancer: 8080, OneShift: 150, TwoShift: 250, Native: 9999, HTTP: 9990, Raft: 9998, Health: 9000, Cluster: 7600, Hosts: 9001}
 }
 
 // Demo is a running demo.
@@ -160,6 +161,7 @@ func (d *Demo) StartAgent(ctx context.Context, i int) error {
 		"--dir", filepath.Join(d.cfg.Dir, host.name),
 		"--join-token", token,
 		"--domain-controller", loopback(p.Native),
+		"--health", loopback(p.Hosts+i),
 		"-Ddemo.dir="+d.cfg.Dir,
 		"-Djboss.http.port="+strconv.Itoa(p.Balancer),
 		"-Dgatehouse.health.port="+strconv.Itoa(p.Health),

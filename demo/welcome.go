@@ -18,6 +18,7 @@ The domain is up. Ctrl-C stops it; the next demo goes on with the same data.
   load balancer    %[1]s
   server-one       http://localhost:%[5]d
   server-two       http://localhost:%[6]d
+  hosts            http://localhost:%[12]d/health and http://localhost:%[13]d/health (and /metrics)
   management       https://localhost:%[7]d/management (the command line needs no password on this machine)
 
 Change something in one place, and see it on the login page of both servers:
@@ -29,5 +30,5 @@ Another person for the console:  go run ./cmd/gatehouse add-user --controller=%[
 
 Kill a server, and reload the page:   pkill -9 -f 'server server-one'
 Files, data and logs are in %[9]s
-`, public, realmPath, user, password, p.Balancer+p.OneShift, p.Balancer+p.TwoShift, p.HTTP, d.socket(), d.cfg.Dir, administrator, d.consolePassword())
+`, public, realmPath, user, password, p.Balancer+p.OneShift, p.Balancer+p.TwoShift, p.HTTP, d.socket(), d.cfg.Dir, administrator, d.consolePassword(), p.Hosts, p.Hosts+1)
 }

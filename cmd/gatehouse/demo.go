@@ -84,8 +84,8 @@ func (demoCommand) check(ctx context.Context, cfg demo.Config) (err error) {
 // both servers, their health and cluster ports, and the controller's.
 func freePorts() (demo.Ports, error) {
 	for base := 20000; base < 60000; base += 500 {
-		p := demo.Ports{Balancer: base, Health: base + 10, Cluster: base + 20, Native: base + 30, HTTP: base + 31, Raft: base + 32, OneShift: 100, TwoShift: 200}
-		if allFree(p.Native, p.HTTP, p.Raft) && allFree(p.Balancer, p.Health, p.Cluster) &&
+		p := demo.Ports{Balancer: base, Health: base + 10, Cluster: base + 20, Native: base + 30, HTTP: base + 31, Raft: base + 32, Hosts: base + 33, OneShift: 100, TwoShift: 200}
+		if allFree(p.Native, p.HTTP, p.Raft, p.Hosts, p.Hosts+1) && allFree(p.Balancer, p.Health, p.Cluster) &&
 			allFree(p.Balancer+p.OneShift, p.Health+p.OneShift, p.Cluster+p.OneShift) &&
 			allFree(p.Balancer+p.TwoShift, p.Health+p.TwoShift, p.Cluster+p.TwoShift) {
 			return p, nil
