@@ -144,6 +144,9 @@ func (p *parts) settled(ctx context.Context) bool {
 			return p.replica.Leader().Name != ""
 		}
 	}
+	if len(members) == 1 && members[0].Name == p.in.Name {
+		return false // alone, as the domain's first: it leads in a moment, and asks nobody
+	}
 	if err := p.join(ctx); err != nil {
 		p.cfg.Log.Warn().Err(err).Msg("cannot become a member yet")
 	}
