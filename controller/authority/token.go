@@ -37,7 +37,10 @@ func (t Token) String() string { return hostlink.JoinToken(t).Encode() }
 // ParseToken reads a token's text form.
 func ParseToken(text string) (Token, error) {
 	t, err := hostlink.ReadJoinToken(text)
-	return Token(t), err
+	if err != nil {
+		return Token{}, problem.Invalid.Errorf("cannot read the join token: %w", err)
+	}
+	return Token(t), nil
 }
 
 // verifier is what the domain keeps of a secret (RFC 5802, section 3: StoredKey

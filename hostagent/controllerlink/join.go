@@ -30,7 +30,10 @@ const minIterations = 4096
 // ParseToken reads a token's text. Errors never show the text.
 func ParseToken(text string) (Token, error) {
 	t, err := hostlink.ReadJoinToken(text)
-	return Token{Host: t.Name, Secret: t.Secret, Fingerprint: t.Fingerprint}, err
+	if err != nil {
+		return Token{}, problem.Invalid.Errorf("cannot read the join token: %w", err)
+	}
+	return Token{Host: t.Name, Secret: t.Secret, Fingerprint: t.Fingerprint}, nil
 }
 
 // Encode is the token's text; it holds the secret.

@@ -4,9 +4,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
-
-	"github.com/gatehouse-idp/gatehouse/internal/problem"
 )
 
 // tokenPrefix begins a join token's text; the number is its version.
@@ -30,25 +29,25 @@ func (t JoinToken) Encode() string {
 	return tokenPrefix + base64.RawURLEncoding.EncodeToString(text)
 }
 
-// ReadJoinToken reads a token's text. Its errors are Invalid, say what is wrong
-// with it, a part that was lost in copying above all, and never show the text.
+// ReadJoinToken reads a token's text. Its errors say of "it", the token, what is
+// wrong, a part that was lost in copying above all, and never show the text.
 func ReadJoinToken(text string) (JoinToken, error) {
 	text = strings.TrimSpace(text)
 	body, ok := strings.CutPrefix(text, tokenPrefix)
 	switch {
 	case text == "":
-		return JoinToken{}, problem.Invalid.Errorf("cannot read the join token: it is empty")
+		return JoinToken{}, errors.New("it is empty")
 	case !ok && strings.HasPrefix(tokenPrefix, text):
 		return JoinToken{}, tooShort(text)
 	case !ok:
-		return JoinToken{}, problem.Invalid.Errorf("cannot read the join token: it must begin with %q", tokenPrefix)
+		return JoinToken{}, fmt.Errorf("it must begin with %q", tokenPrefix)
 	}
 	body = strings.TrimRight(body, "=")
 	raw, err := base64.RawURLEncoding.DecodeString(body)
 	if at := base64.CorruptInputError(0); errors.As(err, &at) {
 		// One sign of four is no byte: the others are missing.
 		if int(at) < len(body)-1 || !strings.ContainsAny(body[len(body)-1:], alphabet) {
-			return JoinToken{}, problem.Invalid.Errorf("cannot read the join token: its character %d is none that a token has", len(tokenPrefix)+int(at)+1)
+			return JoinToken{}, fmt.Errorf("its character %d is none that a token has", len(tokenPrefix)+int(at)+1)
 		}
 		return JoinToken{}, tooShort(text)
 	}
@@ -58,10 +57,10 @@ func ReadJoinToken(text string) (JoinToken, error) {
 		return JoinToken{}, tooShort(text)
 	}
 	if err != nil {
-		return JoinToken{}, problem.Invalid.Errorf("cannot read the join token: it was changed after %q, or something follows it", tokenPrefix)
+		return JoinToken{}, fmt.Errorf("it was changed after %q, or something follows it", tokenPrefix)
 	}
 	if t.Name == "" || t.Secret == "" || t.Fingerprint == "" {
-		return JoinToken{}, problem.Invalid.Errorf("cannot read the join token: it needs a name, a secret and a fingerprint")
+		return JoinToken{}, fmt.Errorf("it needs a name, a secret and a fingerprint")
 	}
 	return t, nil
 }
@@ -69,6 +68,5 @@ func ReadJoinToken(text string) (JoinToken, error) {
 const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 func tooShort(text string) error {
-	return problem.WithHint(problem.Invalid.Errorf("cannot read the join token: it ends too early, after %d characters", len(text)),
-		"copy all of it: it is one line")
+	return fmt.Errorf("it ends too early, after %d characters: copy all of it, it is one line", len(text))
 }

@@ -5,8 +5,6 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
-
-	"github.com/gatehouse-idp/gatehouse/internal/problem"
 )
 
 func TestATruncatedJoinTokenIsNamedAsSuchAndNoErrorShowsTheSecret(t *testing.T) {
@@ -19,7 +17,7 @@ func TestATruncatedJoinTokenIsNamedAsSuchAndNoErrorShowsTheSecret(t *testing.T) 
 		}
 		cut := text[:rapid.IntRange(1, len(text)-1).Draw(t, "cut")]
 		_, err := ReadJoinToken(cut)
-		if !problem.Is(err, problem.Invalid) || !strings.Contains(err.Error(), "ends too early") {
+		if err == nil || !strings.Contains(err.Error(), "ends too early") {
 			t.Fatalf("%d of %d characters: %v", len(cut), len(text), err)
 		}
 		if strings.Contains(err.Error(), "S3CRET") || len(cut) > 30 && strings.Contains(err.Error(), cut[20:]) {
