@@ -56,8 +56,9 @@ type Agent struct {
 	mu       sync.Mutex
 	stream   grpc.BidiStreamingClient[hostlink.Report, hostlink.Instruction]
 	servers  map[string]*hostlink.ServerStatus
-	wants    map[string]string // by server: what the snapshot wants it to run
-	runs     map[string]string // by server: what it runs
+	wants    map[string]string      // by server: what the snapshot wants it to run
+	runs     map[string]string      // by server: what it runs
+	view     hostlink.DirectoryView // of the link; only Connect's
 	revision uint64
 	checksum string
 }
@@ -162,7 +163,8 @@ func (a *Agent) Connect(ctx context.Context, address string) error {
 	a.stream = stream
 	hello := &hostlink.Hello{Host: a.Name, Installation: a.Installation, Boot: "1",
 		Protocol: cmp.Or(a.Protocol, hostlink.NewestProtocol), Version: cmp.Or(a.Version, "test"), Facts: &hostlink.Facts{Cores: 4, MemoryBytes: 8 << 30},
-		HostOperations: a.Operations, Revision: a.revision, Checksum: a.checksum, Address: "127.0.0.1"}
+		HostOperations: a.Operations, Revision: a.revision, Checksum: a.checksum, Address: "127.0.0.1", DirectoryChanges: true}
+	a.view = hostlink.DirectoryView{}
 	_ = stream.Send(&hostlink.Report{Report: &hostlink.Report_Hello{Hello: hello}})
 	a.mu.Unlock()
 	if !a.Quiet {
@@ -188,13 +190,24 @@ func (a *Agent) take(i *hostlink.Instruction) {
 	case *hostlink.Instruction_Snapshot:
 		a.snapshot(m.Snapshot)
 	case *hostlink.Instruction_Directory:
-		if a.Directed != nil {
-			a.Directed(m.Directory)
+		a.view.Whole(m.Directory)
+		a.directed(m.Directory)
+	case *hostlink.Instruction_DirectoryChange:
+		d, lost := a.view.Change(m.DirectoryChange)
+		if lost {
+			a.send(&hostlink.Report{Report: &hostlink.Report_DirectoryLost{DirectoryLost: &hostlink.DirectoryLost{}}})
 		}
+		a.directed(d)
 	case *hostlink.Instruction_Order:
 		go a.order(m.Order)
 	case *hostlink.Instruction_Probe:
 		a.send(&hostlink.Report{Report: &hostlink.Report_ProbeReply{ProbeReply: &hostlink.ProbeReply{SentUnixNs: m.Probe.SentUnixNs, HostUnixNs: clock.Real().Now().Add(a.Ahead).UnixNano()}}})
+	}
+}
+
+func (a *Agent) directed(d *hostlink.Directory) {
+	if a.Directed != nil && d != nil {
+		a.Directed(d)
 	}
 }
 

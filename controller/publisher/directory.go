@@ -90,9 +90,7 @@ func (p *Publisher) survey() []*hostlink.DirectoryServer {
 			})
 		}
 	}
-	slices.SortFunc(list, func(a, b *hostlink.DirectoryServer) int {
-		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Name, b.Name))
-	})
+	slices.SortFunc(list, byHostAndName)
 	return list
 }
 
@@ -101,9 +99,27 @@ func (p *Publisher) direct(servers []*hostlink.DirectoryServer) {
 	if slices.EqualFunc(servers, p.directory.Servers, equalServer) {
 		return
 	}
+	p.share(servers)
 	// The version only has to grow, also when another controller made the last.
 	version := max(p.directory.Version+1, uint64(p.clock.Now().UnixNano()))
 	p.broadcast(&hostlink.Directory{Version: version, Servers: servers})
+}
+
+// share puts the entries of the last directory in the place of equal ones: what
+// differs is then found by looking at addresses, once for each host. p.mu is
+// held.
+func (p *Publisher) share(servers []*hostlink.DirectoryServer) {
+	last := p.directory.Servers
+	for i, s := range servers {
+		at, found := slices.BinarySearchFunc(last, s, byHostAndName)
+		if found && equalServer(last[at], s) {
+			servers[i] = last[at]
+		}
+	}
+}
+
+func byHostAndName(a, b *hostlink.DirectoryServer) int {
+	return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Name, b.Name))
 }
 
 func equalServer(a, b *hostlink.DirectoryServer) bool { return a == b || proto.Equal(a, b) }

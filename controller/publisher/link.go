@@ -33,6 +33,8 @@ type link struct {
 	// directed is the directory that was offered last; guarded by the publisher.
 	directed *hostlink.Directory
 
+	feed hostlink.DirectoryFeed // only the sender's
+
 	mu  sync.Mutex
 	out outbox
 	why error // why the link was ended
@@ -43,13 +45,15 @@ type outbox struct {
 	welcome     *hostlink.Welcome
 	snapshot    *hostlink.Snapshot
 	directory   *hostlink.Directory
+	lost        bool // the host cannot use a change of the directory
 	controllers []string
 	queue       []*hostlink.Instruction
 	probe       bool
 }
 
-func newLink(name string) *link {
-	return &link{name: name, wake: make(chan struct{}, 1), done: make(chan struct{})}
+func newLink(hello *hostlink.Hello) *link {
+	return &link{name: hello.GetHost(), wake: make(chan struct{}, 1), done: make(chan struct{}),
+		feed: hostlink.DirectoryFeed{Changes: hello.GetDirectoryChanges()}}
 }
 
 // offer changes the outbox and wakes the sender.
@@ -74,6 +78,16 @@ func (l *link) instruct(_ string, i *hostlink.Instruction) error {
 		return problem.Unavailable.Errorf("cannot give host %s an order: it has %d unread ones", l.name, ordersQueued)
 	}
 	return nil
+}
+
+// redirect sends the whole directory again to a host that cannot use a change.
+func (l *link) redirect(d *hostlink.Directory) {
+	l.offer(func(o *outbox) {
+		o.lost = true
+		if o.directory == nil {
+			o.directory = d
+		}
+	})
 }
 
 func (l *link) end(_ string, why error) {
@@ -110,7 +124,7 @@ func (p *Publisher) Serve(name string, stream Stream) error {
 			return err
 		}
 	}
-	l := newLink(name)
+	l := newLink(hello)
 	l.offer(func(o *outbox) { o.welcome = &hostlink.Welcome{Protocol: protocol, Version: p.speaks.Version} })
 	if err := p.up(l, hello); err != nil {
 		return err
@@ -180,8 +194,13 @@ func (l *link) take(c clock.Clock) []*hostlink.Instruction {
 	if out.snapshot != nil {
 		list = append(list, &hostlink.Instruction{Instruction: &hostlink.Instruction_Snapshot{Snapshot: out.snapshot}})
 	}
+	if out.lost {
+		l.feed.Lost()
+	}
 	if out.directory != nil {
-		list = append(list, &hostlink.Instruction{Instruction: &hostlink.Instruction_Directory{Directory: out.directory}})
+		if i := l.feed.Next(out.directory); i != nil {
+			list = append(list, i)
+		}
 	}
 	if out.probe {
 		list = append(list, &hostlink.Instruction{Instruction: &hostlink.Instruction_Probe{Probe: &hostlink.Probe{SentUnixNs: c.Now().UnixNano()}}})

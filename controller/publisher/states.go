@@ -76,6 +76,12 @@ func (p *Publisher) report(name string, r route, report *hostlink.Report) {
 		sent := time.Unix(0, m.ProbeReply.SentUnixNs)
 		// The host's time was taken half a round trip ago, on average.
 		h.state.Skew = time.Unix(0, m.ProbeReply.HostUnixNs).Sub(sent.Add(now.Sub(sent) / 2))
+	case *hostlink.Report_DirectoryLost:
+		if l, ours := r.(*link); ours && l.directed != nil {
+			p.log.Warn().Str("host", name).Msg("host cannot use a change of the directory; sending it whole")
+			l.redirect(l.directed)
+		}
+		return // between us and the host
 	case *hostlink.Report_OrderResult:
 		p.orderDone(m.OrderResult)
 	case *hostlink.Report_OrderOutput:

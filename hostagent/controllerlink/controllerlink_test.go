@@ -22,15 +22,16 @@ import (
 
 // agent is a host without servers.
 type agent struct {
-	mu       sync.Mutex
-	identity []byte
-	saves    int
-	states   chan controllerlink.State
-	snaps    chan uint64
+	mu          sync.Mutex
+	identity    []byte
+	saves       int
+	states      chan controllerlink.State
+	snaps       chan uint64
+	directories chan *hostlink.Directory
 }
 
 func newAgent() *agent {
-	return &agent{states: make(chan controllerlink.State, 1000), snaps: make(chan uint64, 1000)}
+	return &agent{states: make(chan controllerlink.State, 1000), snaps: make(chan uint64, 1000), directories: make(chan *hostlink.Directory, 1000)}
 }
 
 func (a *agent) Identity() ([]byte, error) {
@@ -53,7 +54,7 @@ func (a *agent) Snapshot(s *hostlink.Snapshot) *hostlink.Acknowledge {
 	a.snaps <- s.GetRevision()
 	return &hostlink.Acknowledge{Revision: s.GetRevision()}
 }
-func (a *agent) Directory(*hostlink.Directory) {}
+func (a *agent) Directory(d *hostlink.Directory) { a.directories <- d }
 func (a *agent) Statuses() *hostlink.ServerStatuses {
 	return &hostlink.ServerStatuses{Servers: []*hostlink.ServerStatus{{Name: "one", State: "STARTED"}}}
 }
@@ -243,4 +244,34 @@ func TestATokenHidesItsSecretAndSurvivesItsText(t *testing.T) {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
+}
+
+func TestAChangeOfTheDirectoryMakesAWholeOneOrIsComplainedOf(t *testing.T) {
+	c := controllerlinktest.Start(t)
+	a := newAgent()
+	run(t, a.config(c.Token("host1"), c.Address))
+	a.until(t, "connected", connectedTo(c.Address))
+	c.Await("host1", "a host that takes changes", func(h *controllerlinktest.Host) bool { return h.Hello.GetDirectoryChanges() })
+	server := func(name string) *hostlink.DirectoryServer {
+		return &hostlink.DirectoryServer{Host: "host2", Name: name, State: "STARTED"}
+	}
+	whole := func(version uint64) *hostlink.Instruction {
+		return &hostlink.Instruction{Instruction: &hostlink.Instruction_Directory{Directory: &hostlink.Directory{Version: version, Servers: []*hostlink.DirectoryServer{server("a")}}}}
+	}
+	change := func(from uint64) *hostlink.Instruction {
+		return &hostlink.Instruction{Instruction: &hostlink.Instruction_DirectoryChange{DirectoryChange: &hostlink.DirectoryChange{
+			From: from, Version: from + 1, Servers: []*hostlink.DirectoryServer{server("b")}}}}
+	}
+	for _, i := range []*hostlink.Instruction{whole(1), change(1), change(7), change(8), whole(9)} {
+		c.Send("host1", i)
+	}
+	for _, want := range []struct {
+		version uint64
+		servers int
+	}{{1, 1}, {2, 2}, {9, 1}} {
+		if d := <-a.directories; d.GetVersion() != want.version || len(d.GetServers()) != want.servers {
+			t.Errorf("got %v, want %v", d, want)
+		}
+	}
+	c.Await("host1", "one complaint", func(h *controllerlinktest.Host) bool { return h.Lost == 1 })
 }

@@ -41,6 +41,7 @@ type session struct {
 	ctx    context.Context
 	out    chan *hostlink.Report
 	orders sync.WaitGroup
+	view   hostlink.DirectoryView // only receive's
 
 	mu      sync.Mutex
 	cancels map[string]context.CancelFunc
@@ -93,7 +94,9 @@ func (l *Link) open(ctx context.Context, cancel context.CancelFunc, conn *grpc.C
 	go func() {
 		stream, err := hostlink.NewHostLinkClient(conn).Connect(ctx)
 		if err == nil {
-			err = stream.Send(&hostlink.Report{Report: &hostlink.Report_Hello{Hello: l.config.Handler.Hello()}})
+			hello := l.config.Handler.Hello()
+			hello.DirectoryChanges = true // session.directory makes them whole
+			err = stream.Send(&hostlink.Report{Report: &hostlink.Report_Hello{Hello: hello}})
 			if err != nil { // a failed Send says only EOF; Recv says why
 				_, err = stream.Recv()
 			}
@@ -154,7 +157,10 @@ func (s *session) receive(instructed func()) error {
 		case *hostlink.Instruction_Snapshot:
 			err = s.report(&hostlink.Report{Report: &hostlink.Report_Acknowledge{Acknowledge: l.config.Handler.Snapshot(m.Snapshot)}})
 		case *hostlink.Instruction_Directory:
+			s.view.Whole(m.Directory)
 			l.config.Handler.Directory(m.Directory)
+		case *hostlink.Instruction_DirectoryChange:
+			err = s.redirected(m.DirectoryChange)
 		case *hostlink.Instruction_Order:
 			s.begin(m.Order)
 		case *hostlink.Instruction_Cancel:
@@ -174,6 +180,19 @@ func (s *session) receive(instructed func()) error {
 			return err
 		}
 	}
+}
+
+// redirected hands on the directory that a change makes, or asks for a whole one.
+func (s *session) redirected(c *hostlink.DirectoryChange) error {
+	d, lost := s.view.Change(c)
+	if d != nil {
+		s.link.config.Handler.Directory(d)
+	}
+	if !lost {
+		return nil
+	}
+	s.link.config.Log.Warn().Uint64("from", c.GetFrom()).Uint64("version", c.GetVersion()).Msg("a change of the directory does not fit; asking for the whole")
+	return s.report(&hostlink.Report{Report: &hostlink.Report_DirectoryLost{DirectoryLost: &hostlink.DirectoryLost{}}})
 }
 
 func (s *session) probed(p *hostlink.Probe) error {

@@ -482,8 +482,10 @@ type Usage struct {
 	Connections uint32                 `protobuf:"varint,1,opt,name=connections,proto3" json:"connections,omitempty"`
 	// Since the process began: requests that were answered, and how many of them
 	// with 5xx.
-	Requests      uint64 `protobuf:"varint,2,opt,name=requests,proto3" json:"requests,omitempty"`
-	Errors        uint64 `protobuf:"varint,3,opt,name=errors,proto3" json:"errors,omitempty"`
+	Requests uint64 `protobuf:"varint,2,opt,name=requests,proto3" json:"requests,omitempty"`
+	Errors   uint64 `protobuf:"varint,3,opt,name=errors,proto3" json:"errors,omitempty"`
+	// What a load balancer saw of each server that it sent requests to.
+	Backends      []*Backend `protobuf:"bytes,4,rep,name=backends,proto3" json:"backends,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -539,6 +541,85 @@ func (x *Usage) GetErrors() uint64 {
 	return 0
 }
 
+func (x *Usage) GetBackends() []*Backend {
+	if x != nil {
+		return x.Backends
+	}
+	return nil
+}
+
+// Backend is a server as a load balancer sees it.
+type Backend struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Node  string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	// Since the balancer's process began: requests that were sent to it, and how
+	// many of them failed: 5xx, or no answer.
+	Requests uint64 `protobuf:"varint,2,opt,name=requests,proto3" json:"requests,omitempty"`
+	Errors   uint64 `protobuf:"varint,3,opt,name=errors,proto3" json:"errors,omitempty"`
+	// Requests that wait too long for an answer now; they are in none of the two.
+	Overdue       uint32 `protobuf:"varint,4,opt,name=overdue,proto3" json:"overdue,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Backend) Reset() {
+	*x = Backend{}
+	mi := &file_configrelay_configrelay_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Backend) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Backend) ProtoMessage() {}
+
+func (x *Backend) ProtoReflect() protoreflect.Message {
+	mi := &file_configrelay_configrelay_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Backend.ProtoReflect.Descriptor instead.
+func (*Backend) Descriptor() ([]byte, []int) {
+	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Backend) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *Backend) GetRequests() uint64 {
+	if x != nil {
+		return x.Requests
+	}
+	return 0
+}
+
+func (x *Backend) GetErrors() uint64 {
+	if x != nil {
+		return x.Errors
+	}
+	return 0
+}
+
+func (x *Backend) GetOverdue() uint32 {
+	if x != nil {
+		return x.Overdue
+	}
+	return 0
+}
+
 type Instruction struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Instruction:
@@ -555,7 +636,7 @@ type Instruction struct {
 
 func (x *Instruction) Reset() {
 	*x = Instruction{}
-	mi := &file_configrelay_configrelay_proto_msgTypes[6]
+	mi := &file_configrelay_configrelay_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -567,7 +648,7 @@ func (x *Instruction) String() string {
 func (*Instruction) ProtoMessage() {}
 
 func (x *Instruction) ProtoReflect() protoreflect.Message {
-	mi := &file_configrelay_configrelay_proto_msgTypes[6]
+	mi := &file_configrelay_configrelay_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -580,7 +661,7 @@ func (x *Instruction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Instruction.ProtoReflect.Descriptor instead.
 func (*Instruction) Descriptor() ([]byte, []int) {
-	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{6}
+	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Instruction) GetInstruction() isInstruction_Instruction {
@@ -681,7 +762,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_configrelay_configrelay_proto_msgTypes[7]
+	mi := &file_configrelay_configrelay_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -693,7 +774,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_configrelay_configrelay_proto_msgTypes[7]
+	mi := &file_configrelay_configrelay_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -706,7 +787,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{7}
+	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Welcome) GetReconnectKey() string {
@@ -734,7 +815,7 @@ type Configuration struct {
 
 func (x *Configuration) Reset() {
 	*x = Configuration{}
-	mi := &file_configrelay_configrelay_proto_msgTypes[8]
+	mi := &file_configrelay_configrelay_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -746,7 +827,7 @@ func (x *Configuration) String() string {
 func (*Configuration) ProtoMessage() {}
 
 func (x *Configuration) ProtoReflect() protoreflect.Message {
-	mi := &file_configrelay_configrelay_proto_msgTypes[8]
+	mi := &file_configrelay_configrelay_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -759,7 +840,7 @@ func (x *Configuration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Configuration.ProtoReflect.Descriptor instead.
 func (*Configuration) Descriptor() ([]byte, []int) {
-	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{8}
+	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Configuration) GetRevision() uint64 {
@@ -786,7 +867,7 @@ type Directory struct {
 
 func (x *Directory) Reset() {
 	*x = Directory{}
-	mi := &file_configrelay_configrelay_proto_msgTypes[9]
+	mi := &file_configrelay_configrelay_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -798,7 +879,7 @@ func (x *Directory) String() string {
 func (*Directory) ProtoMessage() {}
 
 func (x *Directory) ProtoReflect() protoreflect.Message {
-	mi := &file_configrelay_configrelay_proto_msgTypes[9]
+	mi := &file_configrelay_configrelay_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -811,7 +892,7 @@ func (x *Directory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Directory.ProtoReflect.Descriptor instead.
 func (*Directory) Descriptor() ([]byte, []int) {
-	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{9}
+	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Directory) GetVersion() uint64 {
@@ -848,7 +929,7 @@ type DirectoryServer struct {
 
 func (x *DirectoryServer) Reset() {
 	*x = DirectoryServer{}
-	mi := &file_configrelay_configrelay_proto_msgTypes[10]
+	mi := &file_configrelay_configrelay_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -860,7 +941,7 @@ func (x *DirectoryServer) String() string {
 func (*DirectoryServer) ProtoMessage() {}
 
 func (x *DirectoryServer) ProtoReflect() protoreflect.Message {
-	mi := &file_configrelay_configrelay_proto_msgTypes[10]
+	mi := &file_configrelay_configrelay_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -873,7 +954,7 @@ func (x *DirectoryServer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryServer.ProtoReflect.Descriptor instead.
 func (*DirectoryServer) Descriptor() ([]byte, []int) {
-	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{10}
+	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DirectoryServer) GetHost() string {
@@ -958,7 +1039,7 @@ type Command struct {
 
 func (x *Command) Reset() {
 	*x = Command{}
-	mi := &file_configrelay_configrelay_proto_msgTypes[11]
+	mi := &file_configrelay_configrelay_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -970,7 +1051,7 @@ func (x *Command) String() string {
 func (*Command) ProtoMessage() {}
 
 func (x *Command) ProtoReflect() protoreflect.Message {
-	mi := &file_configrelay_configrelay_proto_msgTypes[11]
+	mi := &file_configrelay_configrelay_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -983,7 +1064,7 @@ func (x *Command) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Command.ProtoReflect.Descriptor instead.
 func (*Command) Descriptor() ([]byte, []int) {
-	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{11}
+	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Command) GetId() string {
@@ -1019,7 +1100,7 @@ type Certificate struct {
 
 func (x *Certificate) Reset() {
 	*x = Certificate{}
-	mi := &file_configrelay_configrelay_proto_msgTypes[12]
+	mi := &file_configrelay_configrelay_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1031,7 +1112,7 @@ func (x *Certificate) String() string {
 func (*Certificate) ProtoMessage() {}
 
 func (x *Certificate) ProtoReflect() protoreflect.Message {
-	mi := &file_configrelay_configrelay_proto_msgTypes[12]
+	mi := &file_configrelay_configrelay_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1044,7 +1125,7 @@ func (x *Certificate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Certificate.ProtoReflect.Descriptor instead.
 func (*Certificate) Descriptor() ([]byte, []int) {
-	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{12}
+	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Certificate) GetCertificate() []byte {
@@ -1108,11 +1189,17 @@ const file_configrelay_configrelay_proto_rawDesc = "" +
 	"\aproblem\x18\x03 \x01(\tR\aproblem\"9\n" +
 	"\rCommandResult\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
-	"\aproblem\x18\x02 \x01(\tR\aproblem\"]\n" +
+	"\aproblem\x18\x02 \x01(\tR\aproblem\"\x9c\x01\n" +
 	"\x05Usage\x12 \n" +
 	"\vconnections\x18\x01 \x01(\rR\vconnections\x12\x1a\n" +
 	"\brequests\x18\x02 \x01(\x04R\brequests\x12\x16\n" +
-	"\x06errors\x18\x03 \x01(\x04R\x06errors\"\xfb\x02\n" +
+	"\x06errors\x18\x03 \x01(\x04R\x06errors\x12=\n" +
+	"\bbackends\x18\x04 \x03(\v2!.gatehouse.configrelay.v1.BackendR\bbackends\"k\n" +
+	"\aBackend\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x1a\n" +
+	"\brequests\x18\x02 \x01(\x04R\brequests\x12\x16\n" +
+	"\x06errors\x18\x03 \x01(\x04R\x06errors\x12\x18\n" +
+	"\aoverdue\x18\x04 \x01(\rR\aoverdue\"\xfb\x02\n" +
 	"\vInstruction\x12=\n" +
 	"\awelcome\x18\x01 \x01(\v2!.gatehouse.configrelay.v1.WelcomeH\x00R\awelcome\x12O\n" +
 	"\rconfiguration\x18\x02 \x01(\v2'.gatehouse.configrelay.v1.ConfigurationH\x00R\rconfiguration\x12C\n" +
@@ -1169,7 +1256,7 @@ func file_configrelay_configrelay_proto_rawDescGZIP() []byte {
 	return file_configrelay_configrelay_proto_rawDescData
 }
 
-var file_configrelay_configrelay_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_configrelay_configrelay_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_configrelay_configrelay_proto_goTypes = []any{
 	(*Report)(nil),          // 0: gatehouse.configrelay.v1.Report
 	(*Hello)(nil),           // 1: gatehouse.configrelay.v1.Hello
@@ -1177,15 +1264,16 @@ var file_configrelay_configrelay_proto_goTypes = []any{
 	(*Applied)(nil),         // 3: gatehouse.configrelay.v1.Applied
 	(*CommandResult)(nil),   // 4: gatehouse.configrelay.v1.CommandResult
 	(*Usage)(nil),           // 5: gatehouse.configrelay.v1.Usage
-	(*Instruction)(nil),     // 6: gatehouse.configrelay.v1.Instruction
-	(*Welcome)(nil),         // 7: gatehouse.configrelay.v1.Welcome
-	(*Configuration)(nil),   // 8: gatehouse.configrelay.v1.Configuration
-	(*Directory)(nil),       // 9: gatehouse.configrelay.v1.Directory
-	(*DirectoryServer)(nil), // 10: gatehouse.configrelay.v1.DirectoryServer
-	(*Command)(nil),         // 11: gatehouse.configrelay.v1.Command
-	(*Certificate)(nil),     // 12: gatehouse.configrelay.v1.Certificate
-	nil,                     // 13: gatehouse.configrelay.v1.Status.PortsEntry
-	nil,                     // 14: gatehouse.configrelay.v1.DirectoryServer.PortsEntry
+	(*Backend)(nil),         // 6: gatehouse.configrelay.v1.Backend
+	(*Instruction)(nil),     // 7: gatehouse.configrelay.v1.Instruction
+	(*Welcome)(nil),         // 8: gatehouse.configrelay.v1.Welcome
+	(*Configuration)(nil),   // 9: gatehouse.configrelay.v1.Configuration
+	(*Directory)(nil),       // 10: gatehouse.configrelay.v1.Directory
+	(*DirectoryServer)(nil), // 11: gatehouse.configrelay.v1.DirectoryServer
+	(*Command)(nil),         // 12: gatehouse.configrelay.v1.Command
+	(*Certificate)(nil),     // 13: gatehouse.configrelay.v1.Certificate
+	nil,                     // 14: gatehouse.configrelay.v1.Status.PortsEntry
+	nil,                     // 15: gatehouse.configrelay.v1.DirectoryServer.PortsEntry
 }
 var file_configrelay_configrelay_proto_depIdxs = []int32{
 	1,  // 0: gatehouse.configrelay.v1.Report.hello:type_name -> gatehouse.configrelay.v1.Hello
@@ -1193,21 +1281,22 @@ var file_configrelay_configrelay_proto_depIdxs = []int32{
 	3,  // 2: gatehouse.configrelay.v1.Report.applied:type_name -> gatehouse.configrelay.v1.Applied
 	4,  // 3: gatehouse.configrelay.v1.Report.command_result:type_name -> gatehouse.configrelay.v1.CommandResult
 	5,  // 4: gatehouse.configrelay.v1.Report.usage:type_name -> gatehouse.configrelay.v1.Usage
-	13, // 5: gatehouse.configrelay.v1.Status.ports:type_name -> gatehouse.configrelay.v1.Status.PortsEntry
-	7,  // 6: gatehouse.configrelay.v1.Instruction.welcome:type_name -> gatehouse.configrelay.v1.Welcome
-	8,  // 7: gatehouse.configrelay.v1.Instruction.configuration:type_name -> gatehouse.configrelay.v1.Configuration
-	9,  // 8: gatehouse.configrelay.v1.Instruction.directory:type_name -> gatehouse.configrelay.v1.Directory
-	11, // 9: gatehouse.configrelay.v1.Instruction.command:type_name -> gatehouse.configrelay.v1.Command
-	12, // 10: gatehouse.configrelay.v1.Instruction.certificate:type_name -> gatehouse.configrelay.v1.Certificate
-	10, // 11: gatehouse.configrelay.v1.Directory.servers:type_name -> gatehouse.configrelay.v1.DirectoryServer
-	14, // 12: gatehouse.configrelay.v1.DirectoryServer.ports:type_name -> gatehouse.configrelay.v1.DirectoryServer.PortsEntry
-	0,  // 13: gatehouse.configrelay.v1.ConfigRelay.Attach:input_type -> gatehouse.configrelay.v1.Report
-	6,  // 14: gatehouse.configrelay.v1.ConfigRelay.Attach:output_type -> gatehouse.configrelay.v1.Instruction
-	14, // [14:15] is the sub-list for method output_type
-	13, // [13:14] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	14, // 5: gatehouse.configrelay.v1.Status.ports:type_name -> gatehouse.configrelay.v1.Status.PortsEntry
+	6,  // 6: gatehouse.configrelay.v1.Usage.backends:type_name -> gatehouse.configrelay.v1.Backend
+	8,  // 7: gatehouse.configrelay.v1.Instruction.welcome:type_name -> gatehouse.configrelay.v1.Welcome
+	9,  // 8: gatehouse.configrelay.v1.Instruction.configuration:type_name -> gatehouse.configrelay.v1.Configuration
+	10, // 9: gatehouse.configrelay.v1.Instruction.directory:type_name -> gatehouse.configrelay.v1.Directory
+	12, // 10: gatehouse.configrelay.v1.Instruction.command:type_name -> gatehouse.configrelay.v1.Command
+	13, // 11: gatehouse.configrelay.v1.Instruction.certificate:type_name -> gatehouse.configrelay.v1.Certificate
+	11, // 12: gatehouse.configrelay.v1.Directory.servers:type_name -> gatehouse.configrelay.v1.DirectoryServer
+	15, // 13: gatehouse.configrelay.v1.DirectoryServer.ports:type_name -> gatehouse.configrelay.v1.DirectoryServer.PortsEntry
+	0,  // 14: gatehouse.configrelay.v1.ConfigRelay.Attach:input_type -> gatehouse.configrelay.v1.Report
+	7,  // 15: gatehouse.configrelay.v1.ConfigRelay.Attach:output_type -> gatehouse.configrelay.v1.Instruction
+	15, // [15:16] is the sub-list for method output_type
+	14, // [14:15] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_configrelay_configrelay_proto_init() }
@@ -1223,7 +1312,7 @@ func file_configrelay_configrelay_proto_init() {
 		(*Report_CertificateRequest)(nil),
 		(*Report_Usage)(nil),
 	}
-	file_configrelay_configrelay_proto_msgTypes[6].OneofWrappers = []any{
+	file_configrelay_configrelay_proto_msgTypes[7].OneofWrappers = []any{
 		(*Instruction_Welcome)(nil),
 		(*Instruction_Configuration)(nil),
 		(*Instruction_Directory)(nil),
@@ -1236,7 +1325,7 @@ func file_configrelay_configrelay_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_configrelay_configrelay_proto_rawDesc), len(file_configrelay_configrelay_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

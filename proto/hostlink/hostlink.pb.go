@@ -312,6 +312,7 @@ type Report struct {
 	//	*Report_OrderOutput
 	//	*Report_ProbeReply
 	//	*Report_Facts
+	//	*Report_DirectoryLost
 	Report        isReport_Report `protobuf_oneof:"report"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -417,6 +418,15 @@ func (x *Report) GetFacts() *Facts {
 	return nil
 }
 
+func (x *Report) GetDirectoryLost() *DirectoryLost {
+	if x != nil {
+		if x, ok := x.Report.(*Report_DirectoryLost); ok {
+			return x.DirectoryLost
+		}
+	}
+	return nil
+}
+
 type isReport_Report interface {
 	isReport_Report()
 }
@@ -450,6 +460,11 @@ type Report_Facts struct {
 	Facts *Facts `protobuf:"bytes,7,opt,name=facts,proto3,oneof"`
 }
 
+type Report_DirectoryLost struct {
+	// The host cannot use a DirectoryChange and wants the whole directory.
+	DirectoryLost *DirectoryLost `protobuf:"bytes,8,opt,name=directory_lost,json=directoryLost,proto3,oneof"`
+}
+
 func (*Report_Hello) isReport_Report() {}
 
 func (*Report_Acknowledge) isReport_Report() {}
@@ -463,6 +478,44 @@ func (*Report_OrderOutput) isReport_Report() {}
 func (*Report_ProbeReply) isReport_Report() {}
 
 func (*Report_Facts) isReport_Report() {}
+
+func (*Report_DirectoryLost) isReport_Report() {}
+
+type DirectoryLost struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DirectoryLost) Reset() {
+	*x = DirectoryLost{}
+	mi := &file_hostlink_hostlink_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DirectoryLost) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DirectoryLost) ProtoMessage() {}
+
+func (x *DirectoryLost) ProtoReflect() protoreflect.Message {
+	mi := &file_hostlink_hostlink_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DirectoryLost.ProtoReflect.Descriptor instead.
+func (*DirectoryLost) Descriptor() ([]byte, []int) {
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{5}
+}
 
 type Hello struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
@@ -484,13 +537,15 @@ type Hello struct {
 	// The oldest protocol that the host still speaks; protocol is the newest. 0:
 	// protocol is the only one.
 	OldestProtocol uint32 `protobuf:"varint,11,opt,name=oldest_protocol,json=oldestProtocol,proto3" json:"oldest_protocol,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The host takes DirectoryChange too.
+	DirectoryChanges bool `protobuf:"varint,12,opt,name=directory_changes,json=directoryChanges,proto3" json:"directory_changes,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[5]
+	mi := &file_hostlink_hostlink_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -502,7 +557,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[5]
+	mi := &file_hostlink_hostlink_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -515,7 +570,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{5}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Hello) GetHost() string {
@@ -595,6 +650,13 @@ func (x *Hello) GetOldestProtocol() uint32 {
 	return 0
 }
 
+func (x *Hello) GetDirectoryChanges() bool {
+	if x != nil {
+		return x.DirectoryChanges
+	}
+	return false
+}
+
 type Facts struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Cores         uint32                 `protobuf:"varint,1,opt,name=cores,proto3" json:"cores,omitempty"`
@@ -608,7 +670,7 @@ type Facts struct {
 
 func (x *Facts) Reset() {
 	*x = Facts{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[6]
+	mi := &file_hostlink_hostlink_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -620,7 +682,7 @@ func (x *Facts) String() string {
 func (*Facts) ProtoMessage() {}
 
 func (x *Facts) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[6]
+	mi := &file_hostlink_hostlink_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -633,7 +695,7 @@ func (x *Facts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Facts.ProtoReflect.Descriptor instead.
 func (*Facts) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{6}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Facts) GetCores() uint32 {
@@ -683,7 +745,7 @@ type Acknowledge struct {
 
 func (x *Acknowledge) Reset() {
 	*x = Acknowledge{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[7]
+	mi := &file_hostlink_hostlink_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -695,7 +757,7 @@ func (x *Acknowledge) String() string {
 func (*Acknowledge) ProtoMessage() {}
 
 func (x *Acknowledge) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[7]
+	mi := &file_hostlink_hostlink_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -708,7 +770,7 @@ func (x *Acknowledge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Acknowledge.ProtoReflect.Descriptor instead.
 func (*Acknowledge) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{7}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Acknowledge) GetRevision() uint64 {
@@ -741,7 +803,7 @@ type ServerStatuses struct {
 
 func (x *ServerStatuses) Reset() {
 	*x = ServerStatuses{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[8]
+	mi := &file_hostlink_hostlink_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -753,7 +815,7 @@ func (x *ServerStatuses) String() string {
 func (*ServerStatuses) ProtoMessage() {}
 
 func (x *ServerStatuses) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[8]
+	mi := &file_hostlink_hostlink_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -766,7 +828,7 @@ func (x *ServerStatuses) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerStatuses.ProtoReflect.Descriptor instead.
 func (*ServerStatuses) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{8}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ServerStatuses) GetServers() []*ServerStatus {
@@ -811,7 +873,7 @@ type ServerStatus struct {
 
 func (x *ServerStatus) Reset() {
 	*x = ServerStatus{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[9]
+	mi := &file_hostlink_hostlink_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -823,7 +885,7 @@ func (x *ServerStatus) String() string {
 func (*ServerStatus) ProtoMessage() {}
 
 func (x *ServerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[9]
+	mi := &file_hostlink_hostlink_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -836,7 +898,7 @@ func (x *ServerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerStatus.ProtoReflect.Descriptor instead.
 func (*ServerStatus) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{9}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ServerStatus) GetName() string {
@@ -983,15 +1045,17 @@ type ServerUsage struct {
 	GroupMemoryBytes uint64  `protobuf:"varint,5,opt,name=group_memory_bytes,json=groupMemoryBytes,proto3" json:"group_memory_bytes,omitempty"`
 	GroupCpuSeconds  float64 `protobuf:"fixed64,6,opt,name=group_cpu_seconds,json=groupCpuSeconds,proto3" json:"group_cpu_seconds,omitempty"`
 	// What it answered since its process began, and how many of that were 5xx.
-	Requests      uint64 `protobuf:"varint,7,opt,name=requests,proto3" json:"requests,omitempty"`
-	Errors        uint64 `protobuf:"varint,8,opt,name=errors,proto3" json:"errors,omitempty"`
+	Requests uint64 `protobuf:"varint,7,opt,name=requests,proto3" json:"requests,omitempty"`
+	Errors   uint64 `protobuf:"varint,8,opt,name=errors,proto3" json:"errors,omitempty"`
+	// What a load balancer saw of each server that it sent requests to.
+	Backends      []*BackendUsage `protobuf:"bytes,9,rep,name=backends,proto3" json:"backends,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ServerUsage) Reset() {
 	*x = ServerUsage{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[10]
+	mi := &file_hostlink_hostlink_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1003,7 +1067,7 @@ func (x *ServerUsage) String() string {
 func (*ServerUsage) ProtoMessage() {}
 
 func (x *ServerUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[10]
+	mi := &file_hostlink_hostlink_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1016,7 +1080,7 @@ func (x *ServerUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerUsage.ProtoReflect.Descriptor instead.
 func (*ServerUsage) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{10}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ServerUsage) GetCpuSeconds() float64 {
@@ -1075,6 +1139,85 @@ func (x *ServerUsage) GetErrors() uint64 {
 	return 0
 }
 
+func (x *ServerUsage) GetBackends() []*BackendUsage {
+	if x != nil {
+		return x.Backends
+	}
+	return nil
+}
+
+// BackendUsage is a server as a load balancer sees it.
+type BackendUsage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Node  string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	// Since the balancer's process began: requests that were sent to it, and how
+	// many of them failed: 5xx, or no answer.
+	Requests uint64 `protobuf:"varint,2,opt,name=requests,proto3" json:"requests,omitempty"`
+	Errors   uint64 `protobuf:"varint,3,opt,name=errors,proto3" json:"errors,omitempty"`
+	// Requests that wait too long for an answer now; they are in none of the two.
+	Overdue       uint32 `protobuf:"varint,4,opt,name=overdue,proto3" json:"overdue,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackendUsage) Reset() {
+	*x = BackendUsage{}
+	mi := &file_hostlink_hostlink_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackendUsage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackendUsage) ProtoMessage() {}
+
+func (x *BackendUsage) ProtoReflect() protoreflect.Message {
+	mi := &file_hostlink_hostlink_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackendUsage.ProtoReflect.Descriptor instead.
+func (*BackendUsage) Descriptor() ([]byte, []int) {
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *BackendUsage) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *BackendUsage) GetRequests() uint64 {
+	if x != nil {
+		return x.Requests
+	}
+	return 0
+}
+
+func (x *BackendUsage) GetErrors() uint64 {
+	if x != nil {
+		return x.Errors
+	}
+	return 0
+}
+
+func (x *BackendUsage) GetOverdue() uint32 {
+	if x != nil {
+		return x.Overdue
+	}
+	return 0
+}
+
 type OrderResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1089,7 +1232,7 @@ type OrderResult struct {
 
 func (x *OrderResult) Reset() {
 	*x = OrderResult{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[11]
+	mi := &file_hostlink_hostlink_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1101,7 +1244,7 @@ func (x *OrderResult) String() string {
 func (*OrderResult) ProtoMessage() {}
 
 func (x *OrderResult) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[11]
+	mi := &file_hostlink_hostlink_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1114,7 +1257,7 @@ func (x *OrderResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderResult.ProtoReflect.Descriptor instead.
 func (*OrderResult) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{11}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *OrderResult) GetId() string {
@@ -1155,7 +1298,7 @@ type OrderOutput struct {
 
 func (x *OrderOutput) Reset() {
 	*x = OrderOutput{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[12]
+	mi := &file_hostlink_hostlink_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1167,7 +1310,7 @@ func (x *OrderOutput) String() string {
 func (*OrderOutput) ProtoMessage() {}
 
 func (x *OrderOutput) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[12]
+	mi := &file_hostlink_hostlink_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1180,7 +1323,7 @@ func (x *OrderOutput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderOutput.ProtoReflect.Descriptor instead.
 func (*OrderOutput) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{12}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *OrderOutput) GetId() string {
@@ -1207,7 +1350,7 @@ type ProbeReply struct {
 
 func (x *ProbeReply) Reset() {
 	*x = ProbeReply{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[13]
+	mi := &file_hostlink_hostlink_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1219,7 +1362,7 @@ func (x *ProbeReply) String() string {
 func (*ProbeReply) ProtoMessage() {}
 
 func (x *ProbeReply) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[13]
+	mi := &file_hostlink_hostlink_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1232,7 +1375,7 @@ func (x *ProbeReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeReply.ProtoReflect.Descriptor instead.
 func (*ProbeReply) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{13}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ProbeReply) GetSentUnixNs() int64 {
@@ -1261,6 +1404,7 @@ type Instruction struct {
 	//	*Instruction_Controllers
 	//	*Instruction_Cancel
 	//	*Instruction_Welcome
+	//	*Instruction_DirectoryChange
 	Instruction   isInstruction_Instruction `protobuf_oneof:"instruction"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1268,7 +1412,7 @@ type Instruction struct {
 
 func (x *Instruction) Reset() {
 	*x = Instruction{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[14]
+	mi := &file_hostlink_hostlink_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1280,7 +1424,7 @@ func (x *Instruction) String() string {
 func (*Instruction) ProtoMessage() {}
 
 func (x *Instruction) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[14]
+	mi := &file_hostlink_hostlink_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1293,7 +1437,7 @@ func (x *Instruction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Instruction.ProtoReflect.Descriptor instead.
 func (*Instruction) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{14}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Instruction) GetInstruction() isInstruction_Instruction {
@@ -1366,6 +1510,15 @@ func (x *Instruction) GetWelcome() *Welcome {
 	return nil
 }
 
+func (x *Instruction) GetDirectoryChange() *DirectoryChange {
+	if x != nil {
+		if x, ok := x.Instruction.(*Instruction_DirectoryChange); ok {
+			return x.DirectoryChange
+		}
+	}
+	return nil
+}
+
 type isInstruction_Instruction interface {
 	isInstruction_Instruction()
 }
@@ -1399,6 +1552,10 @@ type Instruction_Welcome struct {
 	Welcome *Welcome `protobuf:"bytes,7,opt,name=welcome,proto3,oneof"` // first on every link
 }
 
+type Instruction_DirectoryChange struct {
+	DirectoryChange *DirectoryChange `protobuf:"bytes,8,opt,name=directory_change,json=directoryChange,proto3,oneof"`
+}
+
 func (*Instruction_Snapshot) isInstruction_Instruction() {}
 
 func (*Instruction_Directory) isInstruction_Instruction() {}
@@ -1413,6 +1570,8 @@ func (*Instruction_Cancel) isInstruction_Instruction() {}
 
 func (*Instruction_Welcome) isInstruction_Instruction() {}
 
+func (*Instruction_DirectoryChange) isInstruction_Instruction() {}
+
 // Welcome says what the controller and the host speak on this link.
 type Welcome struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1424,7 +1583,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[15]
+	mi := &file_hostlink_hostlink_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1436,7 +1595,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[15]
+	mi := &file_hostlink_hostlink_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1449,7 +1608,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{15}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Welcome) GetProtocol() uint32 {
@@ -1478,7 +1637,7 @@ type Snapshot struct {
 
 func (x *Snapshot) Reset() {
 	*x = Snapshot{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[16]
+	mi := &file_hostlink_hostlink_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1490,7 +1649,7 @@ func (x *Snapshot) String() string {
 func (*Snapshot) ProtoMessage() {}
 
 func (x *Snapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[16]
+	mi := &file_hostlink_hostlink_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1503,7 +1662,7 @@ func (x *Snapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
 func (*Snapshot) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{16}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Snapshot) GetRevision() uint64 {
@@ -1537,7 +1696,7 @@ type Directory struct {
 
 func (x *Directory) Reset() {
 	*x = Directory{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[17]
+	mi := &file_hostlink_hostlink_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1549,7 +1708,7 @@ func (x *Directory) String() string {
 func (*Directory) ProtoMessage() {}
 
 func (x *Directory) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[17]
+	mi := &file_hostlink_hostlink_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1562,7 +1721,7 @@ func (x *Directory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Directory.ProtoReflect.Descriptor instead.
 func (*Directory) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{17}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Directory) GetVersion() uint64 {
@@ -1577,6 +1736,198 @@ func (x *Directory) GetServers() []*DirectoryServer {
 		return x.Servers
 	}
 	return nil
+}
+
+// DirectoryChange makes a newer directory of one that the host has. On each link
+// a whole Directory comes first, and each change begins where the last ended.
+type DirectoryChange struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	From    uint64                 `protobuf:"varint,1,opt,name=from,proto3" json:"from,omitempty"`       // the version that it is made for
+	Version uint64                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"` // that it makes
+	// Servers that are new or changed, whole.
+	Servers []*DirectoryServer `protobuf:"bytes,3,rep,name=servers,proto3" json:"servers,omitempty"`
+	// Those of the servers that changed in nothing but state and health.
+	States        []*DirectoryState `protobuf:"bytes,4,rep,name=states,proto3" json:"states,omitempty"`
+	Gone          []*ServerName     `protobuf:"bytes,5,rep,name=gone,proto3" json:"gone,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DirectoryChange) Reset() {
+	*x = DirectoryChange{}
+	mi := &file_hostlink_hostlink_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DirectoryChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DirectoryChange) ProtoMessage() {}
+
+func (x *DirectoryChange) ProtoReflect() protoreflect.Message {
+	mi := &file_hostlink_hostlink_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DirectoryChange.ProtoReflect.Descriptor instead.
+func (*DirectoryChange) Descriptor() ([]byte, []int) {
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *DirectoryChange) GetFrom() uint64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *DirectoryChange) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *DirectoryChange) GetServers() []*DirectoryServer {
+	if x != nil {
+		return x.Servers
+	}
+	return nil
+}
+
+func (x *DirectoryChange) GetStates() []*DirectoryState {
+	if x != nil {
+		return x.States
+	}
+	return nil
+}
+
+func (x *DirectoryChange) GetGone() []*ServerName {
+	if x != nil {
+		return x.Gone
+	}
+	return nil
+}
+
+type ServerName struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Host          string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServerName) Reset() {
+	*x = ServerName{}
+	mi := &file_hostlink_hostlink_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServerName) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServerName) ProtoMessage() {}
+
+func (x *ServerName) ProtoReflect() protoreflect.Message {
+	mi := &file_hostlink_hostlink_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServerName.ProtoReflect.Descriptor instead.
+func (*ServerName) Descriptor() ([]byte, []int) {
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ServerName) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *ServerName) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type DirectoryState struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Server        *ServerName            `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	State         string                 `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	Healthy       bool                   `protobuf:"varint,3,opt,name=healthy,proto3" json:"healthy,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DirectoryState) Reset() {
+	*x = DirectoryState{}
+	mi := &file_hostlink_hostlink_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DirectoryState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DirectoryState) ProtoMessage() {}
+
+func (x *DirectoryState) ProtoReflect() protoreflect.Message {
+	mi := &file_hostlink_hostlink_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DirectoryState.ProtoReflect.Descriptor instead.
+func (*DirectoryState) Descriptor() ([]byte, []int) {
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *DirectoryState) GetServer() *ServerName {
+	if x != nil {
+		return x.Server
+	}
+	return nil
+}
+
+func (x *DirectoryState) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *DirectoryState) GetHealthy() bool {
+	if x != nil {
+		return x.Healthy
+	}
+	return false
 }
 
 // DirectoryServer is one server of the domain as others find it.
@@ -1598,7 +1949,7 @@ type DirectoryServer struct {
 
 func (x *DirectoryServer) Reset() {
 	*x = DirectoryServer{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[18]
+	mi := &file_hostlink_hostlink_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1610,7 +1961,7 @@ func (x *DirectoryServer) String() string {
 func (*DirectoryServer) ProtoMessage() {}
 
 func (x *DirectoryServer) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[18]
+	mi := &file_hostlink_hostlink_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1623,7 +1974,7 @@ func (x *DirectoryServer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryServer.ProtoReflect.Descriptor instead.
 func (*DirectoryServer) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{18}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *DirectoryServer) GetHost() string {
@@ -1711,7 +2062,7 @@ type Order struct {
 
 func (x *Order) Reset() {
 	*x = Order{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[19]
+	mi := &file_hostlink_hostlink_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1723,7 +2074,7 @@ func (x *Order) String() string {
 func (*Order) ProtoMessage() {}
 
 func (x *Order) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[19]
+	mi := &file_hostlink_hostlink_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1736,7 +2087,7 @@ func (x *Order) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Order.ProtoReflect.Descriptor instead.
 func (*Order) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{19}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Order) GetId() string {
@@ -1783,7 +2134,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[20]
+	mi := &file_hostlink_hostlink_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1795,7 +2146,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[20]
+	mi := &file_hostlink_hostlink_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1808,7 +2159,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{20}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Cancel) GetOrder() string {
@@ -1827,7 +2178,7 @@ type Probe struct {
 
 func (x *Probe) Reset() {
 	*x = Probe{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[21]
+	mi := &file_hostlink_hostlink_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1839,7 +2190,7 @@ func (x *Probe) String() string {
 func (*Probe) ProtoMessage() {}
 
 func (x *Probe) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[21]
+	mi := &file_hostlink_hostlink_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1852,7 +2203,7 @@ func (x *Probe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Probe.ProtoReflect.Descriptor instead.
 func (*Probe) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{21}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Probe) GetSentUnixNs() int64 {
@@ -1871,7 +2222,7 @@ type Controllers struct {
 
 func (x *Controllers) Reset() {
 	*x = Controllers{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[22]
+	mi := &file_hostlink_hostlink_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1883,7 +2234,7 @@ func (x *Controllers) String() string {
 func (*Controllers) ProtoMessage() {}
 
 func (x *Controllers) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[22]
+	mi := &file_hostlink_hostlink_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1896,7 +2247,7 @@ func (x *Controllers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Controllers.ProtoReflect.Descriptor instead.
 func (*Controllers) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{22}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Controllers) GetAddresses() []string {
@@ -1926,7 +2277,7 @@ const file_hostlink_hostlink_proto_rawDesc = "" +
 	"\x06server\x18\x02 \x01(\tR\x06server\"M\n" +
 	"\vCertificate\x12 \n" +
 	"\vcertificate\x18\x01 \x01(\fR\vcertificate\x12\x1c\n" +
-	"\tauthority\x18\x02 \x01(\fR\tauthority\"\xe1\x03\n" +
+	"\tauthority\x18\x02 \x01(\fR\tauthority\"\xb0\x04\n" +
 	"\x06Report\x124\n" +
 	"\x05hello\x18\x01 \x01(\v2\x1c.gatehouse.hostlink.v1.HelloH\x00R\x05hello\x12F\n" +
 	"\vacknowledge\x18\x02 \x01(\v2\".gatehouse.hostlink.v1.AcknowledgeH\x00R\vacknowledge\x12A\n" +
@@ -1935,8 +2286,10 @@ const file_hostlink_hostlink_proto_rawDesc = "" +
 	"\forder_output\x18\x05 \x01(\v2\".gatehouse.hostlink.v1.OrderOutputH\x00R\vorderOutput\x12D\n" +
 	"\vprobe_reply\x18\x06 \x01(\v2!.gatehouse.hostlink.v1.ProbeReplyH\x00R\n" +
 	"probeReply\x124\n" +
-	"\x05facts\x18\a \x01(\v2\x1c.gatehouse.hostlink.v1.FactsH\x00R\x05factsB\b\n" +
-	"\x06report\"\xe1\x02\n" +
+	"\x05facts\x18\a \x01(\v2\x1c.gatehouse.hostlink.v1.FactsH\x00R\x05facts\x12M\n" +
+	"\x0edirectory_lost\x18\b \x01(\v2$.gatehouse.hostlink.v1.DirectoryLostH\x00R\rdirectoryLostB\b\n" +
+	"\x06report\"\x0f\n" +
+	"\rDirectoryLost\"\x8e\x03\n" +
 	"\x05Hello\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\"\n" +
 	"\finstallation\x18\x02 \x01(\tR\finstallation\x12\x12\n" +
@@ -1949,7 +2302,8 @@ const file_hostlink_hostlink_proto_rawDesc = "" +
 	"\aaddress\x18\t \x01(\tR\aaddress\x122\n" +
 	"\x05facts\x18\n" +
 	" \x01(\v2\x1c.gatehouse.hostlink.v1.FactsR\x05facts\x12'\n" +
-	"\x0foldest_protocol\x18\v \x01(\rR\x0eoldestProtocol\"\x8a\x01\n" +
+	"\x0foldest_protocol\x18\v \x01(\rR\x0eoldestProtocol\x12+\n" +
+	"\x11directory_changes\x18\f \x01(\bR\x10directoryChanges\"\x8a\x01\n" +
 	"\x05Facts\x12\x14\n" +
 	"\x05cores\x18\x01 \x01(\rR\x05cores\x12!\n" +
 	"\fmemory_bytes\x18\x02 \x01(\x04R\vmemoryBytes\x12&\n" +
@@ -1986,7 +2340,7 @@ const file_hostlink_hostlink_proto_rawDesc = "" +
 	"\n" +
 	"PortsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"\xa4\x02\n" +
+	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"\xe5\x02\n" +
 	"\vServerUsage\x12\x1f\n" +
 	"\vcpu_seconds\x18\x01 \x01(\x01R\n" +
 	"cpuSeconds\x12%\n" +
@@ -1997,7 +2351,13 @@ const file_hostlink_hostlink_proto_rawDesc = "" +
 	"\x12group_memory_bytes\x18\x05 \x01(\x04R\x10groupMemoryBytes\x12*\n" +
 	"\x11group_cpu_seconds\x18\x06 \x01(\x01R\x0fgroupCpuSeconds\x12\x1a\n" +
 	"\brequests\x18\a \x01(\x04R\brequests\x12\x16\n" +
-	"\x06errors\x18\b \x01(\x04R\x06errors\"c\n" +
+	"\x06errors\x18\b \x01(\x04R\x06errors\x12?\n" +
+	"\bbackends\x18\t \x03(\v2#.gatehouse.hostlink.v1.BackendUsageR\bbackends\"p\n" +
+	"\fBackendUsage\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x1a\n" +
+	"\brequests\x18\x02 \x01(\x04R\brequests\x12\x16\n" +
+	"\x06errors\x18\x03 \x01(\x04R\x06errors\x12\x18\n" +
+	"\aoverdue\x18\x04 \x01(\rR\aoverdue\"c\n" +
 	"\vOrderResult\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aproblem\x18\x02 \x01(\tR\aproblem\x12\x12\n" +
@@ -2011,7 +2371,7 @@ const file_hostlink_hostlink_proto_rawDesc = "" +
 	"\fsent_unix_ns\x18\x01 \x01(\x03R\n" +
 	"sentUnixNs\x12 \n" +
 	"\fhost_unix_ns\x18\x02 \x01(\x03R\n" +
-	"hostUnixNs\"\xc6\x03\n" +
+	"hostUnixNs\"\x9b\x04\n" +
 	"\vInstruction\x12=\n" +
 	"\bsnapshot\x18\x01 \x01(\v2\x1f.gatehouse.hostlink.v1.SnapshotH\x00R\bsnapshot\x12@\n" +
 	"\tdirectory\x18\x02 \x01(\v2 .gatehouse.hostlink.v1.DirectoryH\x00R\tdirectory\x124\n" +
@@ -2019,7 +2379,8 @@ const file_hostlink_hostlink_proto_rawDesc = "" +
 	"\x05probe\x18\x04 \x01(\v2\x1c.gatehouse.hostlink.v1.ProbeH\x00R\x05probe\x12F\n" +
 	"\vcontrollers\x18\x05 \x01(\v2\".gatehouse.hostlink.v1.ControllersH\x00R\vcontrollers\x127\n" +
 	"\x06cancel\x18\x06 \x01(\v2\x1d.gatehouse.hostlink.v1.CancelH\x00R\x06cancel\x12:\n" +
-	"\awelcome\x18\a \x01(\v2\x1e.gatehouse.hostlink.v1.WelcomeH\x00R\awelcomeB\r\n" +
+	"\awelcome\x18\a \x01(\v2\x1e.gatehouse.hostlink.v1.WelcomeH\x00R\awelcome\x12S\n" +
+	"\x10directory_change\x18\b \x01(\v2&.gatehouse.hostlink.v1.DirectoryChangeH\x00R\x0fdirectoryChangeB\r\n" +
 	"\vinstruction\"?\n" +
 	"\aWelcome\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x18\n" +
@@ -2030,7 +2391,21 @@ const file_hostlink_hostlink_proto_rawDesc = "" +
 	"\acontent\x18\x03 \x01(\fR\acontent\"g\n" +
 	"\tDirectory\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12@\n" +
-	"\aservers\x18\x02 \x03(\v2&.gatehouse.hostlink.v1.DirectoryServerR\aservers\"\xde\x02\n" +
+	"\aservers\x18\x02 \x03(\v2&.gatehouse.hostlink.v1.DirectoryServerR\aservers\"\xf7\x01\n" +
+	"\x0fDirectoryChange\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\x04R\x04from\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x04R\aversion\x12@\n" +
+	"\aservers\x18\x03 \x03(\v2&.gatehouse.hostlink.v1.DirectoryServerR\aservers\x12=\n" +
+	"\x06states\x18\x04 \x03(\v2%.gatehouse.hostlink.v1.DirectoryStateR\x06states\x125\n" +
+	"\x04gone\x18\x05 \x03(\v2!.gatehouse.hostlink.v1.ServerNameR\x04gone\"4\n" +
+	"\n" +
+	"ServerName\x12\x12\n" +
+	"\x04host\x18\x01 \x01(\tR\x04host\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"{\n" +
+	"\x0eDirectoryState\x129\n" +
+	"\x06server\x18\x01 \x01(\v2!.gatehouse.hostlink.v1.ServerNameR\x06server\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x18\n" +
+	"\ahealthy\x18\x03 \x01(\bR\ahealthy\"\xde\x02\n" +
 	"\x0fDirectoryServer\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -2080,68 +2455,80 @@ func file_hostlink_hostlink_proto_rawDescGZIP() []byte {
 	return file_hostlink_hostlink_proto_rawDescData
 }
 
-var file_hostlink_hostlink_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_hostlink_hostlink_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_hostlink_hostlink_proto_goTypes = []any{
 	(*JoinMessage)(nil),     // 0: gatehouse.hostlink.v1.JoinMessage
 	(*JoinStart)(nil),       // 1: gatehouse.hostlink.v1.JoinStart
 	(*SignRequest)(nil),     // 2: gatehouse.hostlink.v1.SignRequest
 	(*Certificate)(nil),     // 3: gatehouse.hostlink.v1.Certificate
 	(*Report)(nil),          // 4: gatehouse.hostlink.v1.Report
-	(*Hello)(nil),           // 5: gatehouse.hostlink.v1.Hello
-	(*Facts)(nil),           // 6: gatehouse.hostlink.v1.Facts
-	(*Acknowledge)(nil),     // 7: gatehouse.hostlink.v1.Acknowledge
-	(*ServerStatuses)(nil),  // 8: gatehouse.hostlink.v1.ServerStatuses
-	(*ServerStatus)(nil),    // 9: gatehouse.hostlink.v1.ServerStatus
-	(*ServerUsage)(nil),     // 10: gatehouse.hostlink.v1.ServerUsage
-	(*OrderResult)(nil),     // 11: gatehouse.hostlink.v1.OrderResult
-	(*OrderOutput)(nil),     // 12: gatehouse.hostlink.v1.OrderOutput
-	(*ProbeReply)(nil),      // 13: gatehouse.hostlink.v1.ProbeReply
-	(*Instruction)(nil),     // 14: gatehouse.hostlink.v1.Instruction
-	(*Welcome)(nil),         // 15: gatehouse.hostlink.v1.Welcome
-	(*Snapshot)(nil),        // 16: gatehouse.hostlink.v1.Snapshot
-	(*Directory)(nil),       // 17: gatehouse.hostlink.v1.Directory
-	(*DirectoryServer)(nil), // 18: gatehouse.hostlink.v1.DirectoryServer
-	(*Order)(nil),           // 19: gatehouse.hostlink.v1.Order
-	(*Cancel)(nil),          // 20: gatehouse.hostlink.v1.Cancel
-	(*Probe)(nil),           // 21: gatehouse.hostlink.v1.Probe
-	(*Controllers)(nil),     // 22: gatehouse.hostlink.v1.Controllers
-	nil,                     // 23: gatehouse.hostlink.v1.ServerStatus.PortsEntry
-	nil,                     // 24: gatehouse.hostlink.v1.DirectoryServer.PortsEntry
+	(*DirectoryLost)(nil),   // 5: gatehouse.hostlink.v1.DirectoryLost
+	(*Hello)(nil),           // 6: gatehouse.hostlink.v1.Hello
+	(*Facts)(nil),           // 7: gatehouse.hostlink.v1.Facts
+	(*Acknowledge)(nil),     // 8: gatehouse.hostlink.v1.Acknowledge
+	(*ServerStatuses)(nil),  // 9: gatehouse.hostlink.v1.ServerStatuses
+	(*ServerStatus)(nil),    // 10: gatehouse.hostlink.v1.ServerStatus
+	(*ServerUsage)(nil),     // 11: gatehouse.hostlink.v1.ServerUsage
+	(*BackendUsage)(nil),    // 12: gatehouse.hostlink.v1.BackendUsage
+	(*OrderResult)(nil),     // 13: gatehouse.hostlink.v1.OrderResult
+	(*OrderOutput)(nil),     // 14: gatehouse.hostlink.v1.OrderOutput
+	(*ProbeReply)(nil),      // 15: gatehouse.hostlink.v1.ProbeReply
+	(*Instruction)(nil),     // 16: gatehouse.hostlink.v1.Instruction
+	(*Welcome)(nil),         // 17: gatehouse.hostlink.v1.Welcome
+	(*Snapshot)(nil),        // 18: gatehouse.hostlink.v1.Snapshot
+	(*Directory)(nil),       // 19: gatehouse.hostlink.v1.Directory
+	(*DirectoryChange)(nil), // 20: gatehouse.hostlink.v1.DirectoryChange
+	(*ServerName)(nil),      // 21: gatehouse.hostlink.v1.ServerName
+	(*DirectoryState)(nil),  // 22: gatehouse.hostlink.v1.DirectoryState
+	(*DirectoryServer)(nil), // 23: gatehouse.hostlink.v1.DirectoryServer
+	(*Order)(nil),           // 24: gatehouse.hostlink.v1.Order
+	(*Cancel)(nil),          // 25: gatehouse.hostlink.v1.Cancel
+	(*Probe)(nil),           // 26: gatehouse.hostlink.v1.Probe
+	(*Controllers)(nil),     // 27: gatehouse.hostlink.v1.Controllers
+	nil,                     // 28: gatehouse.hostlink.v1.ServerStatus.PortsEntry
+	nil,                     // 29: gatehouse.hostlink.v1.DirectoryServer.PortsEntry
 }
 var file_hostlink_hostlink_proto_depIdxs = []int32{
 	1,  // 0: gatehouse.hostlink.v1.JoinMessage.start:type_name -> gatehouse.hostlink.v1.JoinStart
 	3,  // 1: gatehouse.hostlink.v1.JoinMessage.certificate:type_name -> gatehouse.hostlink.v1.Certificate
-	5,  // 2: gatehouse.hostlink.v1.Report.hello:type_name -> gatehouse.hostlink.v1.Hello
-	7,  // 3: gatehouse.hostlink.v1.Report.acknowledge:type_name -> gatehouse.hostlink.v1.Acknowledge
-	8,  // 4: gatehouse.hostlink.v1.Report.servers:type_name -> gatehouse.hostlink.v1.ServerStatuses
-	11, // 5: gatehouse.hostlink.v1.Report.order_result:type_name -> gatehouse.hostlink.v1.OrderResult
-	12, // 6: gatehouse.hostlink.v1.Report.order_output:type_name -> gatehouse.hostlink.v1.OrderOutput
-	13, // 7: gatehouse.hostlink.v1.Report.probe_reply:type_name -> gatehouse.hostlink.v1.ProbeReply
-	6,  // 8: gatehouse.hostlink.v1.Report.facts:type_name -> gatehouse.hostlink.v1.Facts
-	6,  // 9: gatehouse.hostlink.v1.Hello.facts:type_name -> gatehouse.hostlink.v1.Facts
-	9,  // 10: gatehouse.hostlink.v1.ServerStatuses.servers:type_name -> gatehouse.hostlink.v1.ServerStatus
-	23, // 11: gatehouse.hostlink.v1.ServerStatus.ports:type_name -> gatehouse.hostlink.v1.ServerStatus.PortsEntry
-	10, // 12: gatehouse.hostlink.v1.ServerStatus.usage:type_name -> gatehouse.hostlink.v1.ServerUsage
-	16, // 13: gatehouse.hostlink.v1.Instruction.snapshot:type_name -> gatehouse.hostlink.v1.Snapshot
-	17, // 14: gatehouse.hostlink.v1.Instruction.directory:type_name -> gatehouse.hostlink.v1.Directory
-	19, // 15: gatehouse.hostlink.v1.Instruction.order:type_name -> gatehouse.hostlink.v1.Order
-	21, // 16: gatehouse.hostlink.v1.Instruction.probe:type_name -> gatehouse.hostlink.v1.Probe
-	22, // 17: gatehouse.hostlink.v1.Instruction.controllers:type_name -> gatehouse.hostlink.v1.Controllers
-	20, // 18: gatehouse.hostlink.v1.Instruction.cancel:type_name -> gatehouse.hostlink.v1.Cancel
-	15, // 19: gatehouse.hostlink.v1.Instruction.welcome:type_name -> gatehouse.hostlink.v1.Welcome
-	18, // 20: gatehouse.hostlink.v1.Directory.servers:type_name -> gatehouse.hostlink.v1.DirectoryServer
-	24, // 21: gatehouse.hostlink.v1.DirectoryServer.ports:type_name -> gatehouse.hostlink.v1.DirectoryServer.PortsEntry
-	0,  // 22: gatehouse.hostlink.v1.HostLink.Join:input_type -> gatehouse.hostlink.v1.JoinMessage
-	4,  // 23: gatehouse.hostlink.v1.HostLink.Connect:input_type -> gatehouse.hostlink.v1.Report
-	2,  // 24: gatehouse.hostlink.v1.HostLink.Sign:input_type -> gatehouse.hostlink.v1.SignRequest
-	0,  // 25: gatehouse.hostlink.v1.HostLink.Join:output_type -> gatehouse.hostlink.v1.JoinMessage
-	14, // 26: gatehouse.hostlink.v1.HostLink.Connect:output_type -> gatehouse.hostlink.v1.Instruction
-	3,  // 27: gatehouse.hostlink.v1.HostLink.Sign:output_type -> gatehouse.hostlink.v1.Certificate
-	25, // [25:28] is the sub-list for method output_type
-	22, // [22:25] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	6,  // 2: gatehouse.hostlink.v1.Report.hello:type_name -> gatehouse.hostlink.v1.Hello
+	8,  // 3: gatehouse.hostlink.v1.Report.acknowledge:type_name -> gatehouse.hostlink.v1.Acknowledge
+	9,  // 4: gatehouse.hostlink.v1.Report.servers:type_name -> gatehouse.hostlink.v1.ServerStatuses
+	13, // 5: gatehouse.hostlink.v1.Report.order_result:type_name -> gatehouse.hostlink.v1.OrderResult
+	14, // 6: gatehouse.hostlink.v1.Report.order_output:type_name -> gatehouse.hostlink.v1.OrderOutput
+	15, // 7: gatehouse.hostlink.v1.Report.probe_reply:type_name -> gatehouse.hostlink.v1.ProbeReply
+	7,  // 8: gatehouse.hostlink.v1.Report.facts:type_name -> gatehouse.hostlink.v1.Facts
+	5,  // 9: gatehouse.hostlink.v1.Report.directory_lost:type_name -> gatehouse.hostlink.v1.DirectoryLost
+	7,  // 10: gatehouse.hostlink.v1.Hello.facts:type_name -> gatehouse.hostlink.v1.Facts
+	10, // 11: gatehouse.hostlink.v1.ServerStatuses.servers:type_name -> gatehouse.hostlink.v1.ServerStatus
+	28, // 12: gatehouse.hostlink.v1.ServerStatus.ports:type_name -> gatehouse.hostlink.v1.ServerStatus.PortsEntry
+	11, // 13: gatehouse.hostlink.v1.ServerStatus.usage:type_name -> gatehouse.hostlink.v1.ServerUsage
+	12, // 14: gatehouse.hostlink.v1.ServerUsage.backends:type_name -> gatehouse.hostlink.v1.BackendUsage
+	18, // 15: gatehouse.hostlink.v1.Instruction.snapshot:type_name -> gatehouse.hostlink.v1.Snapshot
+	19, // 16: gatehouse.hostlink.v1.Instruction.directory:type_name -> gatehouse.hostlink.v1.Directory
+	24, // 17: gatehouse.hostlink.v1.Instruction.order:type_name -> gatehouse.hostlink.v1.Order
+	26, // 18: gatehouse.hostlink.v1.Instruction.probe:type_name -> gatehouse.hostlink.v1.Probe
+	27, // 19: gatehouse.hostlink.v1.Instruction.controllers:type_name -> gatehouse.hostlink.v1.Controllers
+	25, // 20: gatehouse.hostlink.v1.Instruction.cancel:type_name -> gatehouse.hostlink.v1.Cancel
+	17, // 21: gatehouse.hostlink.v1.Instruction.welcome:type_name -> gatehouse.hostlink.v1.Welcome
+	20, // 22: gatehouse.hostlink.v1.Instruction.directory_change:type_name -> gatehouse.hostlink.v1.DirectoryChange
+	23, // 23: gatehouse.hostlink.v1.Directory.servers:type_name -> gatehouse.hostlink.v1.DirectoryServer
+	23, // 24: gatehouse.hostlink.v1.DirectoryChange.servers:type_name -> gatehouse.hostlink.v1.DirectoryServer
+	22, // 25: gatehouse.hostlink.v1.DirectoryChange.states:type_name -> gatehouse.hostlink.v1.DirectoryState
+	21, // 26: gatehouse.hostlink.v1.DirectoryChange.gone:type_name -> gatehouse.hostlink.v1.ServerName
+	21, // 27: gatehouse.hostlink.v1.DirectoryState.server:type_name -> gatehouse.hostlink.v1.ServerName
+	29, // 28: gatehouse.hostlink.v1.DirectoryServer.ports:type_name -> gatehouse.hostlink.v1.DirectoryServer.PortsEntry
+	0,  // 29: gatehouse.hostlink.v1.HostLink.Join:input_type -> gatehouse.hostlink.v1.JoinMessage
+	4,  // 30: gatehouse.hostlink.v1.HostLink.Connect:input_type -> gatehouse.hostlink.v1.Report
+	2,  // 31: gatehouse.hostlink.v1.HostLink.Sign:input_type -> gatehouse.hostlink.v1.SignRequest
+	0,  // 32: gatehouse.hostlink.v1.HostLink.Join:output_type -> gatehouse.hostlink.v1.JoinMessage
+	16, // 33: gatehouse.hostlink.v1.HostLink.Connect:output_type -> gatehouse.hostlink.v1.Instruction
+	3,  // 34: gatehouse.hostlink.v1.HostLink.Sign:output_type -> gatehouse.hostlink.v1.Certificate
+	32, // [32:35] is the sub-list for method output_type
+	29, // [29:32] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_hostlink_hostlink_proto_init() }
@@ -2162,8 +2549,9 @@ func file_hostlink_hostlink_proto_init() {
 		(*Report_OrderOutput)(nil),
 		(*Report_ProbeReply)(nil),
 		(*Report_Facts)(nil),
+		(*Report_DirectoryLost)(nil),
 	}
-	file_hostlink_hostlink_proto_msgTypes[14].OneofWrappers = []any{
+	file_hostlink_hostlink_proto_msgTypes[16].OneofWrappers = []any{
 		(*Instruction_Snapshot)(nil),
 		(*Instruction_Directory)(nil),
 		(*Instruction_Order)(nil),
@@ -2171,6 +2559,7 @@ func file_hostlink_hostlink_proto_init() {
 		(*Instruction_Controllers)(nil),
 		(*Instruction_Cancel)(nil),
 		(*Instruction_Welcome)(nil),
+		(*Instruction_DirectoryChange)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2178,7 +2567,7 @@ func file_hostlink_hostlink_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hostlink_hostlink_proto_rawDesc), len(file_hostlink_hostlink_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   25,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

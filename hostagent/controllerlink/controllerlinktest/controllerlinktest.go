@@ -48,6 +48,7 @@ type Host struct {
 	Acked   *hostlink.Acknowledge
 	Servers []*hostlink.ServerStatus
 	Facts   *hostlink.Facts // as told after a probe; nil before
+	Lost    int             // changes of the directory that did not fit
 	send    chan *hostlink.Instruction
 	results map[string]chan *hostlink.OrderResult
 	output  map[string][]byte
@@ -351,6 +352,8 @@ func (h *Host) take(r *hostlink.Report) {
 		h.Acked = m.Acknowledge
 	case *hostlink.Report_Servers:
 		h.Servers = m.Servers.GetServers()
+	case *hostlink.Report_DirectoryLost:
+		h.Lost++
 	case *hostlink.Report_Facts:
 		h.Facts = m.Facts
 	case *hostlink.Report_OrderOutput:
