@@ -131,7 +131,7 @@ func TestARolloutGoesOnUnderANewLeader(t *testing.T) {
 	}
 	asked := make(chan error, 1)
 	go func() {
-		_, err := watcher.follow("default")
+		_, err := watcher.follow("api,web rollback-across-groups")
 		asked <- err
 	}()
 	<-restarting

@@ -36,7 +36,7 @@ func TestAControllerMeasuresReplicationHostsAndRollouts(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	p := start(t, controller.Config{Metrics: registry, Version: "1.2"})
 	roster(t, p)
-	if _, err := p.follow("default"); err != nil {
+	if _, err := p.follow("api,web"); err != nil {
 		t.Fatal(err)
 	}
 	revision := p.do("read-resource", "/profile=web").Revision

@@ -88,6 +88,9 @@ func TestTheGateAsksForTheClusterAndTheErrorRate(t *testing.T) {
 			// The process goes on counting: simulated ones have no PID.
 			s.Usage = &hostlink.ServerUsage{Requests: s.Usage.GetRequests() + 40, Errors: s.Usage.GetErrors() + 20}
 		}, "it answered 20 of 40 requests with 5xx"},
+		{"the default plan: ready, and answering 500s", "default", func(server string, s *hostlink.ServerStatus) {
+			s.Usage = &hostlink.ServerUsage{Requests: s.Usage.GetRequests() + 40, Errors: s.Usage.GetErrors() + 40}
+		}, "it answered 40 of 40 requests with 5xx; 20 percent may be"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := start(t, controller.Config{})

@@ -98,10 +98,10 @@ func (p *process) webContext() any {
 	return p.do("read-attribute", "/profile=web/subsystem=identity", "name", "web-context").Result
 }
 
-func TestTheDefaultRolloutRestartsOneServerAtATime(t *testing.T) {
+func TestARolloutRestartsOneServerAtATime(t *testing.T) {
 	p := start(t, controller.Config{})
 	f := roster(t, p)
-	events, err := p.follow("default")
+	events, err := p.follow("api,web")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +166,7 @@ func TestAFailedGateRestoresTheRevisionBefore(t *testing.T) {
 func TestARollingRestartNeedsNoChange(t *testing.T) {
 	p := start(t, controller.Config{})
 	f := roster(t, p)
-	p.do("rolling-restart", "/server-group=web")
+	p.do("rolling-restart", "/server-group=web", "{rollout", "web")
 	if got, want := f.order(), "h1/web h2/web"; got != want {
 		t.Errorf("restarted %s, want %s", got, want)
 	}

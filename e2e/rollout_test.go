@@ -18,7 +18,7 @@ func TestARollingRestartUnderLoadFailsNoRequestAndLogsNobodyOut(t *testing.T) {
 	for rounds := 1; ; rounds++ {
 		before := d.pids()
 		begin := time.Now()
-		d.must("/server-group=auth-server-group:rolling-restart")
+		d.must("/server-group=auth-server-group:rolling-restart{rollout auth-server-group}")
 		t.Logf("restarted 4 servers on 2 hosts in %s", time.Since(begin).Round(time.Millisecond))
 		for name, pid := range d.pids() {
 			if (name == "balancer") != (pid == before[name]) {
@@ -46,7 +46,7 @@ func TestARollingRestartGoesOnAfterTheControllerWasKilled(t *testing.T) {
 	before := d.pids()
 	broken := make(chan error, 1)
 	go func() {
-		_, err := d.try("/server-group=auth-server-group:rolling-restart")
+		_, err := d.try("/server-group=auth-server-group:rolling-restart{rollout auth-server-group}")
 		broken <- err
 	}()
 	eventually(t, 30*time.Second, "the first server is restarted", func(context.Context) error {
@@ -91,7 +91,7 @@ func TestARolloutWaitsForAHostThatIsCutOffAndItCatchesUpAlone(t *testing.T) {
 	d.must(identitySubsystem + `:write-attribute(name=display-name,value="Cut off")`) // no host holds up a change
 	rolled := make(chan error, 1)
 	go func() {
-		_, err := d.try("/server-group=auth-server-group:rolling-restart")
+		_, err := d.try("/server-group=auth-server-group:rolling-restart{rollout auth-server-group}")
 		rolled <- err
 	}()
 	eventually(t, 30*time.Second, "server-2 is restarted", func(context.Context) error {

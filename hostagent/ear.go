@@ -62,17 +62,31 @@ func (e ear) Used(name string, usage *relaypb.Usage) {
 	a := e.a
 	a.mu.Lock()
 	v := a.server(name)
-	worse := usage.GetErrors() > v.usage.GetErrors()
-	next := &hostlink.ServerUsage{Connections: usage.GetConnections(), Requests: usage.GetRequests(), Errors: usage.GetErrors()}
+	next := &hostlink.ServerUsage{}
 	if v.usage != nil { // a copy: what was told may still be on its way
 		next = proto.CloneOf(v.usage)
-		next.Connections, next.Requests, next.Errors = usage.GetConnections(), usage.GetRequests(), usage.GetErrors()
 	}
+	next.Connections, next.Requests, next.Errors, next.Backends = usage.GetConnections(), usage.GetRequests(), usage.GetErrors(), nil
+	for _, b := range usage.GetBackends() {
+		next.Backends = append(next.Backends, &hostlink.BackendUsage{Node: b.GetNode(), Requests: b.GetRequests(), Errors: b.GetErrors(), Overdue: b.GetOverdue()})
+	}
+	worse := troubled(next) != troubled(v.usage)
 	v.usage = next
 	a.mu.Unlock()
 	if worse { // the rest is told with the next measurement
 		a.changed()
 	}
+}
+
+// troubled is what the domain wants to hear of at once: errors, and requests that
+// wait too long.
+func troubled(u *hostlink.ServerUsage) (n [2]uint64) {
+	n[0] = u.GetErrors()
+	for _, b := range u.GetBackends() {
+		n[0] += b.GetErrors()
+		n[1] += uint64(b.GetOverdue())
+	}
+	return n
 }
 
 // keys remembers the digests of tokens and keys: configrelay.Keys.

@@ -35,7 +35,7 @@ func (a *Agent) measure(ctx context.Context) error {
 			v := a.server(s.Name)
 			v.usage = &hostlink.ServerUsage{CpuSeconds: u.CPUSeconds, ResidentBytes: u.ResidentBytes,
 				OpenFiles: uint32(u.OpenFiles), Connections: v.usage.GetConnections(),
-				Requests: v.usage.GetRequests(), Errors: v.usage.GetErrors(),
+				Requests: v.usage.GetRequests(), Errors: v.usage.GetErrors(), Backends: v.usage.GetBackends(),
 				GroupMemoryBytes: u.GroupMemoryBytes, GroupCpuSeconds: u.GroupCPUSeconds}
 			a.mu.Unlock()
 		}

@@ -195,7 +195,10 @@ func rolloutPlan() *Description {
 		Effect: Live,
 		Attributes: []Attribute{
 			{Name: "content", Aliases: []string{"plan"}, Type: String, Required: true, Literal: true, Effect: Live,
-				Text: "The plan in the syntax of the rollout header."},
+				Text: "The plan in the syntax of the rollout header: groups in series (a comma between them) or at the same time (^), each with its options in brackets: " +
+					"rolling-to-servers, max-failed-servers, max-failure-percentage, batch-size, canary, soak (a time that a server must stay healthy), " +
+					"max-error-rate (how many percent of the requests to a server may fail from its restart to the end of its soak, as it counts them and as load balancers see them; without a soak, 30 s) and require-cluster; " +
+					"at the end rollback-across-groups."},
 		},
 	}
 }

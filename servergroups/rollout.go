@@ -39,9 +39,10 @@ type GroupPlan struct {
 	BatchSize            int           `json:"batch-size"`       // servers at the same moment, at least 1
 	Canary               int           `json:"canary,omitempty"` // servers of the first batch, before all others; 0 for none
 	Soak                 time.Duration `json:"soak,omitempty"`   // how long a batch must stay healthy before the next, nanoseconds
-	// MaxErrorRate is how many percent of a server's answers may be 5xx from its
-	// restart to the end of its soak; nil: it is not asked. Judging takes time: a
-	// plan with an error rate and no soak soaks for DefaultErrorSoak.
+	// MaxErrorRate is how many percent of the requests to a server may fail from
+	// its restart to the end of its soak: those that it answers with 5xx, and those
+	// that load balancers see fail; nil: it is not asked. Judging takes time: a plan
+	// with an error rate and no soak soaks for DefaultErrorSoak.
 	MaxErrorRate *float64 `json:"max-error-rate,omitempty"`
 	// RequireCluster: all servers of the group and site that are up must see the
 	// same members before a server has passed its gate.
@@ -60,12 +61,23 @@ func (g GroupPlan) Watch() time.Duration {
 	return g.Soak
 }
 
-// DefaultPlan is the safe one: group after group, one server at a time, stop
-// and restore at the first failure.
+// The gate of the default plan: a server is watched for SafeSoak after it became
+// ready, and fails if more than SafeErrorRate percent of the requests to it do.
+// Servers that work answer next to nothing with 5xx, those that do not nearly
+// everything; errors are known within two seconds.
+const (
+	SafeSoak      = 5 * time.Second
+	SafeErrorRate = 20.0
+)
+
+// DefaultPlan is the safe one: group after group, one server at a time, each
+// watched for errors; stop and restore at the first failure.
 func DefaultPlan(groups []string) Plan {
 	p := Plan{RollbackAcrossGroups: true}
-	for _, g := range groups {
-		p.Steps = append(p.Steps, Step{[]GroupPlan{defaultGroup(g)}})
+	for _, name := range groups {
+		g, rate := defaultGroup(name), SafeErrorRate
+		g.Soak, g.MaxErrorRate = SafeSoak, &rate
+		p.Steps = append(p.Steps, Step{[]GroupPlan{g}})
 	}
 	return p
 }

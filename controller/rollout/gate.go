@@ -138,20 +138,24 @@ func (e *Engine) gate(ctx context.Context, s Server, revision uint64, before *ho
 }
 
 // soak watches the server for a time; it must stay healthy and, where maxRate
-// (percent) says so, answer well. began is its status before it was touched.
+// (percent) says so, answer well. began is its status before it was touched; what
+// balancers saw counts from now on, when it is healthy: while it restarted it had
+// a right not to answer.
 func (e *Engine) soak(ctx context.Context, s Server, d time.Duration, began *hostlink.ServerStatus, maxRate *float64) error {
 	if d <= 0 {
 		return nil
 	}
 	timer := e.clock.NewTimer(d)
 	defer timer.Stop()
+	hosts, _ := e.hosts.Hosts()
+	before := sightOf(hosts, e.status(s).GetNode())
 	for over := false; ; {
-		_, changed := e.hosts.Hosts()
+		hosts, changed := e.hosts.Hosts()
 		status := e.status(s)
 		if status == nil || status.State != "STARTED" || !status.Healthy {
 			return problem.Precondition.Errorf("it did not stay healthy for %s", d)
 		}
-		if err := faults(began, status, maxRate); err != nil {
+		if err := faults(answers(began, status), sightOf(hosts, status.Node).since(before), maxRate, over); err != nil {
 			return err
 		}
 		if over {

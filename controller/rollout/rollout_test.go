@@ -241,7 +241,7 @@ func TestErrorsBeforeAReloadAreNotTheChanges(t *testing.T) {
 		{"a restart: counts begin anew", st(7, 100, 50), st(8, 100, 50), true},
 		{"nothing is known", nil, &hostlink.ServerStatus{}, false},
 	} {
-		if err := faults(tt.began, tt.now, &limit); (err != nil) != tt.bad {
+		if err := faults(answers(tt.began, tt.now), balance{}, &limit, true); (err != nil) != tt.bad {
 			t.Errorf("%s: %v", tt.name, err)
 		}
 	}

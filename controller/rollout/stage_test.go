@@ -167,11 +167,16 @@ func (s *stage) carry(t *testing.T, plan string) Rollout {
 
 func (s *stage) carryWith(t *testing.T, plan string, meanwhile func()) Rollout {
 	t.Helper()
+	return s.carryThis(t, s.rollout(t, plan), meanwhile)
+}
+
+func (s *stage) carryThis(t *testing.T, r Rollout, meanwhile func()) Rollout {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	e := s.engine()
 	done := make(chan struct{})
 	go func() { defer close(done); e.Run(ctx) }()
-	r, err := e.Start(ctx, s.rollout(t, plan))
+	r, err := e.Start(ctx, r)
 	if err != nil {
 		t.Fatal(err)
 	}

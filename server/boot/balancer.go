@@ -130,7 +130,7 @@ func (b *balancer) run(ctx context.Context, ready func()) error {
 			return b.proxy.Run(ctx)
 		}}}
 	for _, w := range b.web {
-		all = append(all, w.task(b.listeners[w.binding], chain.apply(b.proxy), drainLimit, b.Log))
+		all = append(all, w.task(b.listeners[w.binding], chain.apply(b.traffic.count(b.proxy)), drainLimit, b.Log))
 	}
 	return tasks.Run(ctx, all...)
 }
@@ -173,6 +173,14 @@ func (b *balancer) directory(servers []*configrelay.DirectoryServer) {
 		backends = append(backends, backend)
 	}
 	b.proxy.Set(backends)
+}
+
+// seen is what the balancer saw of each server.
+func (b *balancer) seen() (list []*configrelay.Backend) {
+	for _, s := range b.proxy.Seen() {
+		list = append(list, &configrelay.Backend{Node: s.Route, Requests: s.Requests, Errors: s.Failed, Overdue: uint32(s.Overdue)})
+	}
+	return list
 }
 
 // stateOf translates the supervisor's states.

@@ -1,8 +1,11 @@
 package boot
 
 import (
+	"cmp"
 	"context"
 	"sync"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/gatehouse-idp/gatehouse/proto/configrelay"
 )
@@ -45,13 +48,13 @@ func (r *reports) setStatus(s *configrelay.Status) {
 	r.change(func() { r.status, r.dirty.status = s, true })
 }
 
-// setUsage reports the requests answered, if there were more.
-func (r *reports) setUsage(requests, failed uint64) {
+// setUsage reports the requests answered, if that says anything new.
+func (r *reports) setUsage(usage *configrelay.Usage) {
 	r.mu.Lock()
-	same := r.usage.GetRequests() == requests && r.usage.GetErrors() == failed
+	same := proto.Equal(cmp.Or(r.usage, &configrelay.Usage{}), usage)
 	r.mu.Unlock()
 	if !same {
-		r.change(func() { r.usage, r.dirty.usage = &configrelay.Usage{Requests: requests, Errors: failed}, true })
+		r.change(func() { r.usage, r.dirty.usage = usage, true })
 	}
 }
 

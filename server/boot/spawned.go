@@ -261,8 +261,12 @@ const tellEvery = time.Second
 
 // tell reports what changes by itself.
 func (s *spawned) tell(gen generation) {
-	requests, failed := s.traffic.counts()
-	s.relay.reports.setUsage(requests, failed)
+	usage := &configrelay.Usage{}
+	usage.Requests, usage.Errors = s.traffic.counts()
+	if b, ok := gen.(*balancer); ok {
+		usage.Backends = b.seen()
+	}
+	s.relay.reports.setUsage(usage)
 	if s.state == "ready" && !slices.Equal(s.members, gen.members()) {
 		s.status(gen, s.state, "")
 	}

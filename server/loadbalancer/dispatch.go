@@ -120,7 +120,9 @@ func (d *dispatcher) try(r *http.Request, m *member, body *body) (resp *http.Res
 		out.URL.RawQuery = r.URL.RawQuery
 	}
 	out.Body, out.GetBody = body.reader(), body.get()
+	d.pool.sent(m, out)
 	resp, err = d.next.RoundTrip(out)
+	d.pool.ended(m, out, judge(r, resp, err))
 	if err != nil {
 		d.pool.release(m)
 		return nil, got.Load(), err

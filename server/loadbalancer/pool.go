@@ -38,16 +38,18 @@ type pool struct {
 	settings Settings
 	named    []Backend // by the domain
 	members  []*member
-	turn     int           // where the search begins: equals take turns
-	changed  chan struct{} // closed when the set or the settings change
+	seen     map[string]*Seen // by route: outlives the member
+	turn     int              // where the search begins: equals take turns
+	changed  chan struct{}    // closed when the set or the settings change
 }
 
 // member is one backend with its record; pool.mu guards it.
 type member struct {
 	Backend
-	active   int       // requests in flight
-	failures int       // in a row
-	ejected  time.Time // not used before
+	active   int                         // requests in flight
+	awaiting map[*http.Request]time.Time // sent, and no answer has begun
+	failures int                         // in a row
+	ejected  time.Time                   // not used before
 	ejection time.Duration
 	since    time.Time // when it came (back): the start of its slow start; zero: long ago
 	sick     int       // failed probes in a row
@@ -55,7 +57,7 @@ type member struct {
 }
 
 func newPool(c clock.Clock, s Settings) *pool {
-	p := &pool{clock: c, changed: make(chan struct{})}
+	p := &pool{clock: c, changed: make(chan struct{}), seen: map[string]*Seen{}}
 	p.configure(s)
 	return p
 }
@@ -84,7 +86,7 @@ func (p *pool) arrange() {
 	for _, b := range slices.Concat(p.settings.Static, p.named) {
 		i := slices.IndexFunc(p.members, func(m *member) bool { return m.Route == b.Route && m.URL.String() == b.URL.String() })
 		if i < 0 {
-			m := &member{Backend: b}
+			m := &member{Backend: b, awaiting: map[*http.Request]time.Time{}}
 			if !first {
 				m.since = now
 			}
