@@ -161,6 +161,13 @@ func (c *checker) reference(a Address, attr Attribute, name string) {
 		}
 	case "jdbc-driver":
 		valid = c.t.childNames(a.Parent(), "jdbc-driver")
+	case handlerReference:
+		valid = c.inSubsystem(a, handlerTypes...)
+	case formatterReference:
+		if strings.Contains(name, "%") {
+			return // a pattern
+		}
+		valid = append(c.inSubsystem(a, "pattern-formatter", "json-formatter"), "auto", "text", "json")
 	case "handler":
 		valid = c.t.Names(subsystemOf(a).Child("configuration", "handler"), "reverse-proxy")
 	case "security-realm":
@@ -171,6 +178,26 @@ func (c *checker) reference(a Address, attr Attribute, name string) {
 	if !slices.Contains(valid, name) {
 		c.issue(a, attr.Name, "names the %s %q, which does not exist%s", attr.Reference, name, suggest(name, valid))
 	}
+}
+
+// inSubsystem lists the children of types of a's subsystem, those of included
+// profiles too.
+func (c *checker) inSubsystem(a Address, types ...string) (valid []string) {
+	s := subsystemOf(a)
+	places := []Address{s}
+	if s[0].Type == "profile" {
+		for _, p := range c.included(s[0].Name, nil)[1:] {
+			if at := (Address{{"profile", p}}).Join(s[1:]); c.t.Has(at) {
+				places = append(places, at)
+			}
+		}
+	}
+	for _, at := range places {
+		for _, typ := range types {
+			valid = append(valid, c.t.childNames(at, typ)...)
+		}
+	}
+	return valid
 }
 
 // subsystemOf is the address up to the subsystem.

@@ -27,6 +27,15 @@ func (f logFlags) logger(env Env) (zerolog.Logger, error) {
 	return logs.New(env.Stderr, f.LogFormat, level, env.Clock), nil
 }
 
+// tree are the loggers of a process whose logging its configuration describes.
+func (f logFlags) tree(env Env) (*logs.Tree, error) {
+	level, err := zerolog.ParseLevel(f.LogLevel)
+	if err != nil {
+		return nil, problem.Invalid.Errorf("cannot use log level %q: %w", f.LogLevel, err)
+	}
+	return logs.NewTree(logs.Config{Console: env.Stderr, Format: f.LogFormat, Level: level, Clock: env.Clock}), nil
+}
+
 // lifetime is ctx, ended also when standard input ends if that was asked for.
 func (f logFlags) lifetime(ctx context.Context, env Env) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)

@@ -16,13 +16,14 @@ type serverCommand struct {
 
 // Run serves what the agent's configuration says, in the working directory.
 func (c serverCommand) Run(ctx context.Context, env Env) error {
-	log, err := c.logger(env)
+	tree, err := c.tree(env)
 	if err != nil {
 		return err
 	}
+	defer tree.Close()
 	dir, err := os.Getwd()
 	if err != nil {
 		return err
 	}
-	return boot.Run(ctx, boot.Process{Dir: dir, Getenv: env.Getenv, Stdin: env.Stdin, Version: version, Clock: env.Clock, Log: log})
+	return boot.Run(ctx, boot.Process{Dir: dir, Getenv: env.Getenv, Stdin: env.Stdin, Version: version, Clock: env.Clock, Logs: tree})
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/gatehouse-idp/gatehouse/internal/logs"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/internal/tasks"
 	"github.com/gatehouse-idp/gatehouse/management/standalone"
@@ -47,8 +48,8 @@ type flagged struct {
 }
 
 // serve runs the server and its management interface until ctx ends.
-func (c standaloneFlags) serve(ctx context.Context, env Env, log zerolog.Logger, f flagged) error {
-	begin := env.Clock.Now()
+func (c standaloneFlags) serve(ctx context.Context, env Env, tree *logs.Tree, f flagged) error {
+	begin, log := env.Clock.Now(), tree.Logger("server.boot")
 	if err := os.MkdirAll(c.Dir, 0o750); err != nil {
 		return problem.Invalid.Errorf("cannot create the server's folder: %w", err)
 	}
@@ -60,7 +61,7 @@ func (c standaloneFlags) serve(ctx context.Context, env Env, log zerolog.Logger,
 	if err != nil {
 		return err
 	}
-	server, err := boot.NewAlone(boot.Process{Dir: c.Dir, Getenv: env.Getenv, Stdin: env.Stdin, Version: version, Clock: env.Clock, Log: log}, model.Tree(), f.resolve)
+	server, err := boot.NewAlone(boot.Process{Dir: c.Dir, Getenv: env.Getenv, Stdin: env.Stdin, Version: version, Clock: env.Clock, Logs: tree}, model.Tree(), f.resolve)
 	if err != nil {
 		return err
 	}
@@ -68,7 +69,7 @@ func (c standaloneFlags) serve(ctx context.Context, env Env, log zerolog.Logger,
 	if err != nil {
 		return err
 	}
-	management, err := standalone.NewInterface(model, standalone.Serving{Dir: c.Dir, HTTP: port, Version: version, Clock: env.Clock, Log: log})
+	management, err := standalone.NewInterface(model, standalone.Serving{Dir: c.Dir, HTTP: port, Version: version, Clock: env.Clock, Log: tree.Logger("management")})
 	if err != nil {
 		return err
 	}

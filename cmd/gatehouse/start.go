@@ -39,13 +39,14 @@ written into it.`
 
 // Run runs one standalone server until ctx ends.
 func (c startCommand) Run(ctx context.Context, env Env) error {
-	log, err := c.logger(env)
+	tree, err := c.tree(env)
 	if err != nil {
 		return err
 	}
+	defer tree.Close()
 	ctx, cancel := c.lifetime(ctx, env)
 	defer cancel()
-	return c.serve(ctx, env, log, flagged{standaloneFlags: c.standaloneFlags, env: env, production: &c.productionFlags})
+	return c.serve(ctx, env, tree, flagged{standaloneFlags: c.standaloneFlags, env: env, production: &c.productionFlags})
 }
 
 // operations are what the flags say in words of the management model, for a

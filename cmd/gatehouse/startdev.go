@@ -23,11 +23,12 @@ written into it.`
 
 // Run runs one standalone server until ctx ends.
 func (c startDevCommand) Run(ctx context.Context, env Env) error {
-	log, err := c.logger(env)
+	tree, err := c.tree(env)
 	if err != nil {
 		return err
 	}
+	defer tree.Close()
 	ctx, cancel := c.lifetime(ctx, env)
 	defer cancel()
-	return c.serve(ctx, env, log, flagged{standaloneFlags: c.standaloneFlags, env: env})
+	return c.serve(ctx, env, tree, flagged{standaloneFlags: c.standaloneFlags, env: env})
 }

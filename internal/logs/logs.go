@@ -1,5 +1,7 @@
-// Package logs makes a process's zerolog logger: a human form on a terminal,
-// JSON otherwise. It knows no product noun.
+// Package logs makes the zerolog loggers of a process: a human form on a
+// terminal, JSON otherwise; and, for processes whose logging is configured, a
+// Tree of loggers by category whose levels and handlers change while in use.
+// It owns what is written where and how. It knows no product noun.
 package logs
 
 import (
@@ -15,20 +17,39 @@ import (
 // Format says how log lines look.
 type Format string
 
-// The formats. Auto is human on a terminal and JSON elsewhere.
+// The formats. Auto is human on a terminal and JSON elsewhere; Text is human on
+// a terminal and DefaultPattern elsewhere.
 const (
 	Auto  Format = "auto"
 	Human Format = "human"
+	Text  Format = "text"
 	JSON  Format = "json"
 )
 
 // New returns a logger that writes to w at the given level and above. Its
 // lines carry a timestamp from c.
 func New(w io.Writer, format Format, level zerolog.Level, c clock.Clock) zerolog.Logger {
-	if f, ok := w.(*os.File); format == Human || format == Auto && ok && term.IsTerminal(int(f.Fd())) {
-		w = zerolog.ConsoleWriter{Out: w, TimeFormat: "15:04:05.000"}
+	if format == Human || format == Auto && terminal(w) {
+		w = console(w, false)
 	}
-	return zerolog.New(w).Level(level).Hook(zerolog.HookFunc(func(e *zerolog.Event, _ zerolog.Level, _ string) {
-		e.Time(zerolog.TimestampFieldName, c.Now())
+	return stamped(w, c).Level(level)
+}
+
+func terminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+func console(w io.Writer, plain bool) zerolog.ConsoleWriter {
+	return zerolog.ConsoleWriter{Out: w, TimeFormat: "15:04:05.000", NoColor: plain, FieldsExclude: []string{categoryField}}
+}
+
+// timeForm is RFC 3339 with milliseconds: the order of lines within a second is
+// what is looked for.
+const timeForm = "2006-01-02T15:04:05.000Z07:00"
+
+func stamped(w io.Writer, c clock.Clock) zerolog.Logger {
+	return zerolog.New(w).Hook(zerolog.HookFunc(func(e *zerolog.Event, _ zerolog.Level, _ string) {
+		e.Str(zerolog.TimestampFieldName, c.Now().Format(timeForm))
 	}))
 }

@@ -38,12 +38,21 @@ var actedOn = map[string]struct{ reader, attributes string }{
 	"http/configuration=filter/response-header=*":       {"readFilter", "header-name header-value"},
 	"http/configuration=filter/request-limit=*":         {"readFilter", "max-concurrent-requests queue-size"},
 	"http/configuration=filter/custom-filter=*":         {"readFilter", "class-name"},
-	"logging/root-logger=ROOT":                          {"readSettings, newBalancer", "level"},
+	"logging/root-logger=ROOT":                          {"readLogging", "level handlers"},
+	"logging/logger=*":                                  {"readLogging", "level handlers use-parent-handlers category"},
+	"logging/pattern-formatter=*":                       {"readLogging", "pattern"},
+	"logging/console-handler=*":                         {"readLogging", handling},
+	"logging/file-handler=*":                            {"readLogging", handling + " file append"},
+	"logging/periodic-rotating-file-handler=*":          {"readLogging", handling + " file append suffix"},
+	"logging/size-rotating-file-handler=*":              {"readLogging", handling + " file append rotate-size max-backup-index"},
+	"logging/syslog-handler=*":                          {"readLogging", handling + " server-address port protocol app-name hostname facility"},
 	"security-realm=*/server-identity=ssl":              {"securityRealm", "keystore-path keystore-relative-to keystore-password certificate-file certificate-key-file enabled-protocols"},
 	"security-realm=*/authentication=truststore":        {"securityRealm", "keystore-path keystore-relative-to keystore-password"},
 	"path=*":    {"servergroups, below", "path relative-to"},
 	"process=*": {"servergroups, the host agent", "memory-limit environment arguments"},
 }
+
+const handling = "level format enabled"
 
 const limits = "proxy-address-forwarding redirect-socket enable-http2 max-post-size max-header-size max-connections no-request-timeout " +
 	"request-parse-timeout read-timeout write-timeout trusted-proxies"

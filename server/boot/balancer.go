@@ -36,11 +36,13 @@ func newBalancer(env environment, cfg servergroups.ServerConfig) (_ *balancer, e
 			b.closeListeners()
 		}
 	}()
-	lvl, err := level(cfg.String("INFO", "logging", "root-logger", "ROOT", "level"))
+	logging, err := readLogging(cfg, env.Dir)
 	if err != nil {
 		return nil, err
 	}
-	env.level(lvl)
+	if err := env.Logs.Configure(logging); err != nil {
+		return nil, err
+	}
 	settings, err := balancing(cfg)
 	if err != nil {
 		return nil, err
@@ -59,9 +61,9 @@ func newBalancer(env environment, cfg servergroups.ServerConfig) (_ *balancer, e
 	}
 	b.proxy = loadbalancer.New(loadbalancer.Config{
 		Settings: settings, BackendTLS: backendTLS, TrustedProxies: b.trusted(),
-		Clock: env.Clock, Log: env.Log, Metrics: metrics, AccessLog: access,
+		Clock: env.Clock, Log: env.logger("server.loadbalancer"), Metrics: metrics, AccessLog: access,
 	})
-	b.health = health.New(health.Config{Listener: b.listeners[healthBinding], Gatherer: metrics, Log: env.Log})
+	b.health = health.New(health.Config{Listener: b.listeners[healthBinding], Gatherer: metrics, Log: env.logger("server.health")})
 	b.setGroups(cfg)
 	return b, nil
 }
@@ -88,13 +90,13 @@ func (b *balancer) accessLog() (*zerolog.Logger, error) {
 	if err != nil || pattern == "" {
 		return nil, err
 	}
-	log := b.Log.With().Str("log", "access").Logger()
+	log := b.logger("server.access").With().Str("log", "access").Logger()
 	return &log, nil
 }
 
 // listen opens the ports of the enabled listeners, and the health port.
 func (b *balancer) listen() (err error) {
-	if b.web, err = readWeb(b.cfg, b.Dir, b.Clock, b.Log); err != nil {
+	if b.web, err = readWeb(b.cfg, b.Dir, b.Clock, b.logger("server.http")); err != nil {
 		return err
 	}
 	names := []string{healthBinding}
@@ -130,7 +132,7 @@ func (b *balancer) run(ctx context.Context, ready func()) error {
 			return b.proxy.Run(ctx)
 		}}}
 	for _, w := range b.web {
-		all = append(all, w.task(b.listeners[w.binding], chain.apply(b.traffic.count(b.proxy)), drainLimit, b.Log))
+		all = append(all, w.task(b.listeners[w.binding], chain.apply(b.traffic.count(b.proxy)), drainLimit, b.logger("server.http")))
 	}
 	return tasks.Run(ctx, all...)
 }
@@ -142,12 +144,14 @@ func (b *balancer) apply(cfg servergroups.ServerConfig) error {
 	if err != nil {
 		return err
 	}
-	lvl, err := level(cfg.String("INFO", "logging", "root-logger", "ROOT", "level"))
+	logging, err := readLogging(cfg, b.Dir)
 	if err != nil {
 		return err
 	}
+	if err := b.Logs.Configure(logging); err != nil {
+		return err
+	}
 	b.cfg = cfg
-	b.level(lvl)
 	b.proxy.Configure(settings)
 	b.setGroups(cfg)
 	b.directory(b.servers)

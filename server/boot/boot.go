@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/gatehouse-idp/gatehouse/internal/clock"
+	"github.com/gatehouse-idp/gatehouse/internal/logs"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/proto/configrelay"
 	"github.com/gatehouse-idp/gatehouse/servergroups"
@@ -25,7 +26,28 @@ type Process struct {
 	Stdin   io.Reader
 	Version string
 	Clock   clock.Clock
-	Log     zerolog.Logger
+	// Logs is followed by the configuration's subsystem=logging. Whoever made it
+	// closes it.
+	Logs *logs.Tree
+}
+
+// process is a Process with what its lines say on every line.
+type process struct {
+	Process
+	Log  zerolog.Logger // category server.boot
+	node string         // as in cookies
+	site string
+}
+
+func (p Process) named(node, site string) process {
+	out := process{Process: p, node: node, site: site}
+	out.Log = out.logger("server.boot")
+	return out
+}
+
+// logger is the logger of a category; see profiles.LogCategories.
+func (p process) logger(category string) zerolog.Logger {
+	return p.Logs.Logger(category).With().Str("node", p.node).Str("site", p.site).Logger()
 }
 
 // generation is one life of a server's services within a process: a reload
@@ -52,14 +74,12 @@ type generation interface {
 
 // environment is what a generation may use of its process.
 type environment struct {
-	Process
+	process
 	// say tells people what the server is doing while it starts.
 	say func(message string)
 	// certify gets a certificate for a request (PKCS 10, DER): the certificate
 	// and the authority's, PEM. nil where there is no domain.
 	certify func(ctx context.Context, request []byte) (certificate, authority []byte, err error)
-	// level changes the least level that is logged.
-	level func(zerolog.Level)
 	// traffic counts what is answered, over all generations of the process.
 	traffic *traffic
 }

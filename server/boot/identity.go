@@ -46,7 +46,9 @@ func newIdentity(ctx context.Context, env environment, cfg servergroups.ServerCo
 	if err != nil {
 		return nil, err
 	}
-	env.level(read.level)
+	if err := env.Logs.Configure(read.logging); err != nil {
+		return nil, err
+	}
 	on, err := features(env.Dir, cfg)
 	if err != nil {
 		return nil, err
@@ -68,7 +70,7 @@ func newIdentity(ctx context.Context, env environment, cfg servergroups.ServerCo
 		g.closeListeners()
 		return nil, err
 	}
-	g.health = health.New(health.Config{Listener: g.listeners[healthBinding], Gatherer: g.metrics, Log: env.Log})
+	g.health = health.New(health.Config{Listener: g.listeners[healthBinding], Gatherer: g.metrics, Log: env.logger("server.health")})
 	g.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "gatehouse_dblock_wait_timeout_seconds", Help: "How long a boot waits for the database lock (spi dblock, lockWaitTimeout).",
 	}, func() float64 { return g.now.Load().lockWait.Seconds() }))
@@ -111,7 +113,7 @@ func (g *identity) boot(ctx context.Context, ready func()) error {
 		return err
 	}
 	g.mesh.Store(&mesh)
-	work := caches.NewWork(caches.WorkConfig{Mesh: mesh, Clock: g.Clock, Log: g.Log})
+	work := caches.NewWork(caches.WorkConfig{Mesh: mesh, Clock: g.Clock, Log: g.logger("server.caches")})
 	store := g.cached(base, work)
 	g.observe(base, mesh)
 	return tasks.Run(ctx, append(members,
@@ -132,7 +134,7 @@ const invalidations = "stored"
 // cached puts this server's memory before the store, kept coherent by work.
 func (g *identity) cached(base storage.Store, work *caches.Work) storage.Store {
 	store := stored.New(base, stored.Options{
-		Publisher: publisher{work}, Coherent: work.Coherent, Log: g.Log,
+		Publisher: publisher{work}, Coherent: work.Coherent, Log: g.logger("server.caches.stored"),
 		MaxNouns: g.now.Load().maxNouns, MaxUsers: g.now.Load().maxUsers,
 	})
 	work.OnFlush(func(string) { store.Flush() })
@@ -194,8 +196,10 @@ func (g *identity) apply(cfg servergroups.ServerConfig) error {
 	if err != nil {
 		return err
 	}
+	if err := g.Logs.Configure(next.logging); err != nil {
+		return err
+	}
 	g.now.Store(&next)
-	g.level(next.level)
 	return nil
 }
 

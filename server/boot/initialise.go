@@ -24,7 +24,7 @@ const bootLock = "boot"
 func (g *identity) open(ctx context.Context) (storage.Store, error) {
 	s := g.now.Load()
 	o := storage.Options{
-		Clock: g.Clock, Log: g.Log, Holder: g.nodeName, MaxConns: s.database.maxConns,
+		Clock: g.Clock, Log: g.logger("server.storage"), Holder: g.nodeName, MaxConns: s.database.maxConns,
 		SweepEvery: s.sweepEvery, LockRecheck: s.lockAgain,
 		InitialConns: s.database.initial, MaxConnIdle: s.database.idle, Schema: s.database.schema,
 	}
@@ -59,7 +59,7 @@ func (g *identity) initialise(ctx context.Context, store storage.Store) (err err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
 	g.say("preparing the database")
-	accounts := authentication.NewAccounts(store, g.hasher, g.Clock, g.Log)
+	accounts := authentication.NewAccounts(store, g.hasher, g.Clock, g.logger("server.authentication"))
 	options := realmfile.Options{Strategy: realmfile.IgnoreExisting, Hash: func(ctx context.Context, realm *model.Realm, password string) (model.Credential, error) {
 		return accounts.NewPassword(ctx, realm, password, false)
 	}}

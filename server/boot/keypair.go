@@ -165,12 +165,24 @@ func addTrust(pool *x509.CertPool, file, password string) error {
 	return nil
 }
 
+// ownFolders are WildFly's names of a server's own folders, below that of the
+// server.
+var ownFolders = map[string]string{
+	"jboss.server.base.dir": "", "jboss.server.config.dir": "", "jboss.server.data.dir": "data", "jboss.server.log.dir": "log", "jboss.server.temp.dir": "tmp",
+}
+
 // below is a file below the path of a name, or below dir without one.
 func below(cfg servergroups.ServerConfig, dir, file, relativeTo string) (string, error) {
 	if file == "" || relativeTo == "" {
 		return within(dir, file), nil
 	}
 	base, ok := cfg.Paths[relativeTo]
+	if !ok {
+		base, ok = cfg.SystemProperties[relativeTo]
+	}
+	if !ok {
+		base, ok = ownFolders[relativeTo]
+	}
 	if !ok {
 		return "", problem.Invalid.Errorf("cannot find %q: the server has no path %q; add /path=%s", file, relativeTo, relativeTo)
 	}

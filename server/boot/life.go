@@ -44,9 +44,8 @@ func (l *life) run(ctx context.Context) error {
 	services, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	gen, err := newGeneration(services, environment{
-		Process: l.Process,
+		process: l.process,
 		say:     func(message string) { l.Log.Info().Msg(message) },
-		level:   l.levels.set,
 	}, l.current)
 	if err != nil {
 		return err

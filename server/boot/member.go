@@ -39,7 +39,7 @@ func (g *identity) joinCluster(ctx context.Context) (mesh caches.Mesh, joined <-
 	g.say("joining the cluster")
 	node, err := cluster.New(cluster.Config{
 		Host: g.cfg.Host, Server: g.cfg.Name, Site: g.cfg.Site, Name: g.cfg.Group, Revision: g.cfg.Revision,
-		Listener: listener, Advertise: g.advertised(listener), Identity: m.id, Discovery: g.discovery, Clock: g.Clock, Log: g.Log,
+		Listener: listener, Advertise: g.advertised(listener), Identity: m.id, Discovery: g.discovery, Clock: g.Clock, Log: g.logger("server.cluster"),
 	})
 	if err != nil {
 		return nil, nil, nil, err

@@ -19,7 +19,7 @@ func (g *identity) listen(ctx context.Context) (err error) {
 	if _, there := g.cfg.Bindings[g.clusterPort()]; there && g.certify != nil {
 		names = append(names, g.clusterPort())
 	}
-	if g.web, err = readWeb(g.cfg, g.Dir, g.Clock, g.Log); err != nil {
+	if g.web, err = readWeb(g.cfg, g.Dir, g.Clock, g.logger("server.http")); err != nil {
 		return err
 	}
 	for _, w := range g.web {
@@ -59,11 +59,11 @@ func (g *identity) webTasks() ([]tasks.Task, error) {
 	}
 	if pattern != "" {
 		remote := func(r *http.Request) string { return g.now.Load().book.Of(r).Remote }
-		h = logAccess(g.Log.With().Str("log", "access").Logger(), pattern, g.Clock, remote, h)
+		h = logAccess(g.logger("server.access").With().Str("log", "access").Logger(), pattern, g.Clock, remote, h)
 	}
 	var out []tasks.Task
 	for _, w := range g.web {
-		out = append(out, w.task(g.listeners[w.binding], h, identityDrain, g.Log))
+		out = append(out, w.task(g.listeners[w.binding], h, identityDrain, g.logger("server.http")))
 	}
 	return out, nil
 }

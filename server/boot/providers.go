@@ -30,7 +30,7 @@ func readEvents(cfg servergroups.ServerConfig) (e eventLog, err error) {
 func (g *identity) eventLog() events.Log {
 	e := g.now.Load().events
 	return events.Log{
-		Log:     g.Log.With().Str("log", "events").Logger(),
+		Log:     g.logger("server.events").With().Str("log", "events").Logger(),
 		Success: events.Level{Set: true, Level: e.success}, Failure: events.Level{Set: true, Level: e.failure}, Exclude: e.exclude,
 	}
 }

@@ -41,7 +41,7 @@ const outgoingLimit = 5 * time.Second
 // servePages wires the pages and endpoints, and serves them once nothing that
 // was cached before may be stale.
 func (g *identity) servePages(ctx context.Context, store storage.Store, work *caches.Work, ready func()) error {
-	set, err := themes.New(themes.Config{Dir: g.now.Load().themeDir, Version: g.Version, Log: g.Log, Settings: func() themes.Settings { return g.now.Load().themes }})
+	set, err := themes.New(themes.Config{Dir: g.now.Load().themeDir, Version: g.Version, Log: g.logger("server.themes"), Settings: func() themes.Settings { return g.now.Load().themes }})
 	if err != nil {
 		return err
 	}
@@ -70,25 +70,25 @@ func (g *identity) servePages(ctx context.Context, store storage.Store, work *ca
 func (g *identity) mount(store storage.Store, pages *themes.Set, outgoing *http.Client) http.Handler {
 	var (
 		book     = func() addresses.Book { return g.now.Load().book }
-		ring     = keys.NewRing(keys.Stored(store), g.Clock, g.Log)
+		ring     = keys.NewRing(keys.Stored(store), g.Clock, g.logger("server.tokens"))
 		session  = sessions.New(store, ring, g.Clock, g.route())
-		issuer   = tokens.NewIssuer(store, ring, g.Clock, g.Log)
+		issuer   = tokens.NewIssuer(store, ring, g.Clock, g.logger("server.tokens"))
 		front    = oauth.Front{Store: store, Book: book}
 		clients  = clientauth.New(front, session, g.Clock, outgoing)
 		tokenIn  = bearer.Checker{Front: front, Sessions: session, Issuer: issuer}
-		ender    = &endsession.Ender{Store: store, Sessions: session, Issuer: issuer, HTTP: outgoing, Log: g.Log}
+		ender    = &endsession.Ender{Store: store, Sessions: session, Issuer: issuer, HTTP: outgoing, Log: g.logger("server.tokens")}
 		happened = g.eventLog()
 
 		protocols = map[string]authentication.Protocol{} // filled in below: each needs the processor
-		processor = authentication.New(authentication.Config{Store: store, Logins: session, Hasher: g.hasher, Themes: pages, Protocols: protocols, Clock: g.Clock, Log: g.Log})
+		processor = authentication.New(authentication.Config{Store: store, Logins: session, Hasher: g.hasher, Themes: pages, Protocols: protocols, Clock: g.Clock, Log: g.logger("server.authentication")})
 
-		authorization = authorize.New(authorize.Config{Front: front, Sessions: session, Issuer: issuer, Login: processor, Pages: pages, Events: happened, Clock: g.Clock, Log: g.Log})
+		authorization = authorize.New(authorize.Config{Front: front, Sessions: session, Issuer: issuer, Login: processor, Pages: pages, Events: happened, Clock: g.Clock, Log: g.logger("server.endpoints")})
 		accounts      = account.New(account.Config{Store: store, Book: book, Sessions: session, Starter: processor, Accounts: processor.Accounts(), Themes: pages, Ended: func(ctx context.Context, site addresses.Site, realm *model.Realm, u *model.UserSession) {
 			ender.Tell(ctx, site, realm, u)
-		}, Log: g.Log})
-		known  = &wellknown.Endpoint{Front: front, Keys: ring, Log: g.Log}
+		}, Log: g.logger("server.endpoints")})
+		known  = &wellknown.Endpoint{Front: front, Keys: ring, Log: g.logger("server.endpoints")}
 		iframe = &status.Endpoint{Front: front}
-		leave  = &logout.Endpoint{Front: front, Clients: clients, Sessions: session, Issuer: issuer, Ender: ender, Pages: pages, Events: happened, Log: g.Log}
+		leave  = &logout.Endpoint{Front: front, Clients: clients, Sessions: session, Issuer: issuer, Ender: ender, Pages: pages, Events: happened, Log: g.logger("server.endpoints")}
 	)
 	protocols["openid-connect"] = authorization
 	protocols[account.Protocol] = accounts
@@ -106,20 +106,20 @@ func (g *identity) mount(store storage.Store, pages *themes.Set, outgoing *http.
 	at(realm, http.HandlerFunc(known.Realm))
 	at(realm+"/.well-known/openid-configuration", http.HandlerFunc(known.Discovery))
 	at(openid+"/auth", authorization)
-	at(openid+"/token", token.New(token.Config{Front: front, Clients: clients, Sessions: session, Issuer: issuer, Passwords: processor, Events: happened, Log: g.Log}))
-	at(openid+"/token/introspect", &introspect.Endpoint{Front: front, Clients: clients, Bearer: tokenIn, Issuer: issuer, Events: happened, Log: g.Log})
-	at(openid+"/userinfo", &userinfo.Endpoint{Front: front, Bearer: tokenIn, Issuer: issuer, Events: happened, Log: g.Log})
-	at(openid+"/revoke", &revoke.Endpoint{Front: front, Clients: clients, Sessions: session, Issuer: issuer, Events: happened, Log: g.Log})
+	at(openid+"/token", token.New(token.Config{Front: front, Clients: clients, Sessions: session, Issuer: issuer, Passwords: processor, Events: happened, Log: g.logger("server.endpoints")}))
+	at(openid+"/token/introspect", &introspect.Endpoint{Front: front, Clients: clients, Bearer: tokenIn, Issuer: issuer, Events: happened, Log: g.logger("server.endpoints")})
+	at(openid+"/userinfo", &userinfo.Endpoint{Front: front, Bearer: tokenIn, Issuer: issuer, Events: happened, Log: g.logger("server.endpoints")})
+	at(openid+"/revoke", &revoke.Endpoint{Front: front, Clients: clients, Sessions: session, Issuer: issuer, Events: happened, Log: g.logger("server.endpoints")})
 	at(openid+"/logout", leave)
-	at(openid+"/certs", &certs.Endpoint{Front: front, Keys: ring, Log: g.Log})
+	at(openid+"/certs", &certs.Endpoint{Front: front, Keys: ring, Log: g.logger("server.endpoints")})
 	at(openid+"/login-status-iframe.html", http.HandlerFunc(iframe.Iframe))
 	at(openid+"/login-status-iframe.html/init", http.HandlerFunc(iframe.Init))
 	at(openid+"/3p-cookies/step1.html", http.HandlerFunc(iframe.Step1))
 	at(openid+"/3p-cookies/step2.html", http.HandlerFunc(iframe.Step2))
-	at(realm+"/login-actions/{action}", loginactions.New(loginactions.Config{Store: store, Book: book, Logins: session, Processor: processor, Themes: pages, Clock: g.Clock, Log: g.Log}))
+	at(realm+"/login-actions/{action}", loginactions.New(loginactions.Config{Store: store, Book: book, Logins: session, Processor: processor, Themes: pages, Clock: g.Clock, Log: g.logger("server.endpoints")}))
 	at(realm+"/account", accounts.Handler())
 	at(realm+"/account/{action...}", accounts.Handler())
 	at("/resources/", pages.Resources())
-	mux.Handle("/", welcome.New(welcome.Config{Store: store, Book: book, Accounts: processor.Accounts(), Themes: pages, Clock: g.Clock, Log: g.Log}))
+	mux.Handle("/", welcome.New(welcome.Config{Store: store, Book: book, Accounts: processor.Accounts(), Themes: pages, Clock: g.Clock, Log: g.logger("server.endpoints")}))
 	return mux
 }

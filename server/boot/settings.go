@@ -7,8 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/rs/zerolog"
-
+	"github.com/gatehouse-idp/gatehouse/internal/logs"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/server/sessions/addresses"
 	"github.com/gatehouse-idp/gatehouse/server/themes"
@@ -36,7 +35,7 @@ type settings struct {
 	imports    []string
 	strategy   string
 	admin      administrator
-	level      zerolog.Level
+	logging    logs.Settings
 }
 
 // database says where realms, users and sessions are.
@@ -113,7 +112,7 @@ func readSettings(cfg servergroups.ServerConfig, dir string) (settings, error) {
 		}
 	}
 	var err error
-	if s.level, err = level(cfg.String("INFO", "logging", "root-logger", "ROOT", "level")); err != nil {
+	if s.logging, err = readLogging(cfg, dir); err != nil {
 		return s, err
 	}
 	if s.events, err = readEvents(cfg); err != nil {
@@ -189,19 +188,6 @@ func findListener(cfg servergroups.ServerConfig, kind string) (name, binding str
 		return "", ""
 	}
 	return name, cfg.String(name, httpName, listenersPath, defaultServer, kind, name, "socket-binding")
-}
-
-// level translates WildFly's names of levels.
-func level(name string) (zerolog.Level, error) {
-	levels := map[string]zerolog.Level{
-		"ALL": zerolog.TraceLevel, "TRACE": zerolog.TraceLevel, "DEBUG": zerolog.DebugLevel, "INFO": zerolog.InfoLevel,
-		"WARN": zerolog.WarnLevel, "ERROR": zerolog.ErrorLevel, "FATAL": zerolog.FatalLevel, "OFF": zerolog.Disabled,
-	}
-	l, ok := levels[strings.ToUpper(name)]
-	if !ok {
-		return l, problem.Invalid.Errorf("cannot use log level %q (valid: ALL, TRACE, DEBUG, INFO, WARN, ERROR, FATAL, OFF)", name)
-	}
-	return l, nil
 }
 
 // within is file below dir, unless it is absolute or empty.

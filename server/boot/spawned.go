@@ -22,14 +22,12 @@ const drainLimit = 10 * time.Second
 // through the agent and serves until ctx ends or the agent says stop.
 func Run(ctx context.Context, p Process) error {
 	// Every line names node and site, also those before there is a configuration.
-	p.Log = p.Log.With().Str("node", cluster.NodeName(p.Getenv(hostVariable), p.Getenv(serverVariable))).Str("site", p.Getenv(siteVariable)).Logger()
-	levels := newLevels(p.Log)
-	p.Log = levels.log
-	relay, err := newRelay(p.Getenv, p.Stdin, p.Clock, p.Version, p.Log)
+	own := p.named(cluster.NodeName(p.Getenv(hostVariable), p.Getenv(serverVariable)), p.Getenv(siteVariable))
+	relay, err := newRelay(p.Getenv, p.Stdin, p.Clock, p.Version, own.Log)
 	if err != nil {
 		return err
 	}
-	s := &spawned{Process: p, relay: relay, levels: levels}
+	s := &spawned{process: own, relay: relay}
 	err = tasks.Run(ctx,
 		tasks.Task{Name: "link to the agent", Run: relay.Run}, // stops last: it carries the farewell
 		tasks.Task{Name: "server", Run: s.run})
@@ -44,9 +42,8 @@ var errTold = errors.New("told to stop")
 
 // spawned is one server process of a domain.
 type spawned struct {
-	Process
-	relay  *relay
-	levels *levels
+	process
+	relay *relay
 
 	current servergroups.ServerConfig  // what runs
 	pending *servergroups.ServerConfig // what a reload would run
@@ -108,10 +105,9 @@ func (s *spawned) generation(ctx context.Context) (ending, error) {
 	genCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	env := environment{
-		Process: s.Process,
+		process: s.process,
 		say:     func(message string) { s.report("starting", message) },
 		certify: s.certify,
-		level:   s.levels.set,
 		traffic: &s.traffic,
 	}
 	gen, err := newGeneration(genCtx, env, s.current)

@@ -11,12 +11,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rs/zerolog"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/gatehouse-idp/gatehouse/internal/clock"
+	"github.com/gatehouse-idp/gatehouse/internal/logs"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/profiles"
 	"github.com/gatehouse-idp/gatehouse/proto/configrelay"
@@ -177,7 +177,7 @@ func runSpawned(t *testing.T, ctx context.Context, getenv func(string) string, t
 	t.Helper()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- Run(ctx, Process{Dir: t.TempDir(), Getenv: getenv, Stdin: strings.NewReader(token + "\n"), Clock: clock.Real(), Log: zerolog.Nop()})
+		ended <- Run(ctx, Process{Dir: t.TempDir(), Getenv: getenv, Stdin: strings.NewReader(token + "\n"), Clock: clock.Real(), Logs: logs.Discard()})
 	}()
 	return ended
 }
@@ -242,7 +242,7 @@ func TestAnAgentThatChoosesAnUnknownProtocolEndsTheServerThatSaysWhy(t *testing.
 }
 
 func TestAServerStartedByHandSaysHowItIsDone(t *testing.T) {
-	err := Run(t.Context(), Process{Dir: t.TempDir(), Getenv: func(string) string { return "" }, Stdin: strings.NewReader(""), Clock: clock.Real(), Log: zerolog.Nop()})
+	err := Run(t.Context(), Process{Dir: t.TempDir(), Getenv: func(string) string { return "" }, Stdin: strings.NewReader(""), Clock: clock.Real(), Logs: logs.Discard()})
 	if err == nil || !strings.Contains(err.Error(), "gatehouse agent") || errors.Is(err, context.Canceled) {
 		t.Errorf("Run = %v", err)
 	}

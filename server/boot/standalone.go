@@ -13,9 +13,8 @@ import (
 // tells it of changes; what can change while it runs does, the rest waits for
 // a reload, as in a domain. Its methods are safe for concurrent use.
 type Alone struct {
-	Process
+	process
 	resolve func(profiles.Tree) (servergroups.ServerConfig, error)
-	levels  *levels
 	first   servergroups.ServerConfig
 	orders  chan order
 	over    chan struct{} // closed when Run has ended
@@ -39,10 +38,8 @@ func NewAlone(p Process, tree profiles.Tree, resolve func(profiles.Tree) (server
 	if err != nil {
 		return nil, err
 	}
-	levels := newLevels(p.Log)
-	p.Log = levels.log.With().Str("node", cfg.Host+"."+cfg.Name).Str("site", cfg.Site).Logger()
 	a := &Alone{
-		Process: p, resolve: resolve, levels: levels, first: cfg,
+		process: p.named(cfg.Host+"."+cfg.Name, cfg.Site), resolve: resolve, first: cfg,
 		orders: make(chan order), over: make(chan struct{}), state: "starting",
 	}
 	a.stopped, a.stop = context.WithCancel(context.Background())
@@ -57,6 +54,9 @@ func (a *Alone) Check(tree profiles.Tree) error {
 		return err
 	}
 	if _, ok := cfg.Get(identityName); !ok { // a load balancer
+		if _, err := readLogging(cfg, a.Dir); err != nil {
+			return err
+		}
 		_, err := staticBackends(cfg)
 		return err
 	}

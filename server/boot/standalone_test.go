@@ -10,9 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rs/zerolog"
-
 	"github.com/gatehouse-idp/gatehouse/internal/clock"
+	"github.com/gatehouse-idp/gatehouse/internal/logs"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/profiles"
 	"github.com/gatehouse-idp/gatehouse/servergroups"
@@ -33,7 +32,7 @@ func running(t *testing.T) (*Alone, profiles.Tree, <-chan error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := NewAlone(Process{Dir: t.TempDir(), Getenv: func(string) string { return "" }, Version: "test", Clock: clock.Real(), Log: zerolog.Nop()}, tree, resolveOnFreePorts)
+	a, err := NewAlone(Process{Dir: t.TempDir(), Getenv: func(string) string { return "" }, Version: "test", Clock: clock.Real(), Logs: logs.Discard()}, tree, resolveOnFreePorts)
 	if err != nil {
 		t.Fatal(err)
 	}
