@@ -32,7 +32,7 @@ var actedOn = map[string]struct{ reader, attributes string }{
 	"http/server=*/host=*/location=*":         {"handlerPath", "handler"},
 	"http/server=*/host=*/filter-ref=*":       {"readFilters", "priority"},
 	"http/server=*/host=*/setting=access-log": {"accessPattern", "pattern enabled"},
-	"http/configuration=handler/reverse-proxy=*": {"balancing, balancer", "discover-groups session-cookie-names connections-per-thread max-request-time max-retries " +
+	"http/configuration=handler/reverse-proxy=*": {"balancing, balancer", "discover-groups session-cookie-names connections-per-thread max-request-time max-retries max-queue-time max-queued-requests " +
 		"problem-server-retry health-check-interval health-check-path"},
 	"http/configuration=handler/reverse-proxy=*/host=*": {"staticBackends, backendTLS", "outbound-socket-binding scheme path instance-id security-realm"},
 	"http/configuration=filter/response-header=*":       {"readFilter", "header-name header-value"},

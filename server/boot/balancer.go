@@ -194,6 +194,8 @@ func stateOf(s *configrelay.DirectoryServer) loadbalancer.State {
 		return loadbalancer.Ready
 	case "SUSPENDING", "SUSPENDED", "STOPPING", "RELOADING":
 		return loadbalancer.Draining
+	case "STARTING":
+		return loadbalancer.Starting
 	}
 	return loadbalancer.Dead
 }

@@ -17,11 +17,17 @@ import (
 func balancing(cfg servergroups.ServerConfig) (loadbalancer.Settings, error) {
 	number := func(def int64, attribute string) int64 { return cfg.Int(def, handlerPath(cfg, attribute)...) }
 	static, err := staticBackends(cfg)
+	queue := time.Duration(number(2000, "max-queue-time")) * time.Millisecond
+	if queue == 0 {
+		queue = -1 // none, where 0 would be the default
+	}
 	return loadbalancer.Settings{
 		Static:       static,
 		Cookies:      splitList(cfg.String("", handlerPath(cfg, "session-cookie-names")...)),
 		Limit:        max(0, time.Duration(number(-1, "max-request-time"))) * time.Millisecond,
 		Attempts:     1 + int(number(2, "max-retries")),
+		MaxQueueTime: queue,
+		MaxQueued:    int(number(1000, "max-queued-requests")),
 		LastEjection: time.Duration(number(30, "problem-server-retry")) * time.Second,
 		ProbeEvery:   time.Duration(number(1000, "health-check-interval")) * time.Millisecond,
 		MaxIdle:      int(number(256, "connections-per-thread")),

@@ -1,14 +1,15 @@
 package loadbalancer
 
 import (
-	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptrace"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -29,15 +30,17 @@ var errTooLong = errors.New("the request took too long")
 // trip is what became of one request; it travels in the request's context.
 type trip struct {
 	route    string
-	attempts int
+	attempts int // servers that it was sent to, or tried to be
 	sticky   bool
+	held     time.Duration // how long it waited for a server
 }
 
 type tripKey struct{}
 
 // dispatcher sends one request to one backend after another until one
-// responds.
+// responds; while there is none it holds the request.
 type dispatcher struct {
+	clock    clock.Clock
 	pool     *pool
 	settings func() *Settings
 	next     http.RoundTripper
@@ -58,61 +61,161 @@ func (d *dispatcher) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	d.budget.earn()
 	settings := d.settings()
-	routes := routesIn(r, settings.Cookies)
-	var tried []*member
-	err = errNoBackend
-	for t.attempts < settings.Attempts {
-		m, sticky := d.pool.pick(routes, tried)
-		if m == nil {
-			return nil, err
-		}
-		t.route, t.sticky = m.Route, sticky
-		t.attempts++
-		tried = append(tried, m)
-		resp, connected, failure := d.try(r, m, body)
-		if failure == nil && resp.Header.Get(RefusedHeader) == "" {
-			return resp, nil
-		}
-		if failure == nil { // refused: it is leaving, whatever the domain said last
-			if t.attempts == settings.Attempts || !body.again() || !d.budget.spend() {
-				resp.Header.Del(RefusedHeader)
-				return resp, nil
-			}
-			resp.Body.Close()
-			err = errNoBackend
-			continue
-		}
-		err = failure
-		if tooLong(r.Context()) {
-			d.pool.failed(m, false)
-			return nil, errTooLong
-		}
-		if r.Context().Err() != nil {
-			return nil, err // the client has gone: nobody's fault
-		}
-		if d.pool.failed(m, !connected) {
-			d.metrics.ejected(m.Route)
-			d.log.Warn().Err(err).Str("server", m.Route).Msg("a server does not answer; leaving it alone for a while")
-		}
-		// A request that never reached a server can be sent again, and one
-		// that changes nothing (RFC 9110 9.2.1).
-		if connected && !safe(r.Method) || !body.again() || !d.budget.spend() {
-			return nil, err
-		}
-		d.metrics.retried(m.Route)
+	p := &passage{dispatcher: d, r: r, trip: t, body: body, settings: settings, routes: routesIn(r, settings.Cookies)}
+	resp, err := p.round(false)
+	if !p.waits {
+		return resp, err
 	}
+	return p.held(err)
+}
+
+// passage is one request on its way to a server.
+type passage struct {
+	*dispatcher
+	*trip
+	r        *http.Request
+	body     *body
+	settings *Settings
+	routes   []string
+	reached  int  // how often it was written to a server that then did not answer
+	owed     bool // sending it once more is a retry
+	waits    bool // the last round ended because no server was there, and it may be sent later
+}
+
+// round tries server after server, each once. Any that is not dead will do for
+// a last try: our record may be wrong, an error page never logs anybody in.
+func (p *passage) round(last bool) (*http.Response, error) {
+	p.waits = false
+	var tried []*member
+	err := errNoBackend
+	for len(tried) < p.settings.Attempts {
+		m, sticky := p.pool.pick(p.routes, tried, last)
+		if m == nil {
+			p.waits = p.reached < p.settings.Attempts
+			return nil, err
+		}
+		if p.owed {
+			if !p.budget.spend() {
+				p.pool.release(m)
+				return nil, err
+			}
+			p.metrics.retried(p.route)
+			p.owed = false
+		}
+		p.route, p.sticky = m.Route, sticky
+		p.attempts++
+		tried = append(tried, m)
+		resp, connected, failure := p.try(p.r, m, p.body)
+		switch {
+		case failure != nil:
+			if !p.failed(m, connected, failure) {
+				return nil, failure
+			}
+			err = failure
+		case resp.Header.Get(RefusedHeader) == "":
+			return resp, nil
+		case !p.body.again():
+			resp.Header.Del(RefusedHeader)
+			return resp, nil
+		default: // it is leaving, whatever the domain said last
+			resp.Body.Close()
+			p.pool.refused(m)
+			err, p.owed = errNoBackend, true
+		}
+	}
+	p.waits = p.reached < p.settings.Attempts
 	return nil, err
+}
+
+// failed notes a server's failure and reports whether the request may go to
+// another one: it was cut off before it reached the server, or it changes
+// nothing (RFC 9110 9.2.1).
+func (p *passage) failed(m *member, connected bool, err error) (again bool) {
+	ctx := p.r.Context()
+	if tooLong(ctx) {
+		p.pool.failed(m, false)
+		return false
+	}
+	if ctx.Err() != nil {
+		return false // the client has gone: nobody's fault
+	}
+	if p.pool.failed(m, !connected) {
+		p.metrics.ejected(m.Route)
+		p.log.Warn().Err(err).Str("server", m.Route).Msg("a server does not answer; leaving it alone for a while")
+	}
+	p.owed = true
+	if connected {
+		p.reached++
+	}
+	return (!connected || safe(p.r.Method)) && p.body.again()
 }
 
 func safe(method string) bool {
 	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
 }
 
+// held keeps a request that no server can take until one can, for
+// Settings.MaxQueueTime and no longer than the request may take at all. At the
+// end it is tried all the same.
+func (p *passage) held(failure error) (*http.Response, error) {
+	if !p.pool.enter(p.settings) {
+		p.metrics.queued(queueRefused)
+		return p.attempt(failure)
+	}
+	defer p.pool.leave()
+	ctx, begin := p.r.Context(), p.clock.Now()
+	defer func() { p.trip.held = clock.Since(p.clock, begin) }()
+	limit := p.clock.NewTimer(p.settings.MaxQueueTime)
+	defer limit.Stop()
+	for {
+		better := p.pool.better() // before the round: nothing is missed between
+		resp, err := p.round(false)
+		if !p.waits {
+			p.metrics.queued(queueSent)
+			return resp, err
+		}
+		if p.pool.reachable() {
+			continue // it failed and is tried again: as often as Settings.Attempts says
+		}
+		select {
+		case <-better:
+			p.owed = false // the queue bounds how many come at once
+		case <-limit.C:
+			p.metrics.queued(queueExpired)
+			return p.attempt(err)
+		case <-ctx.Done():
+			p.metrics.queued(queueGone)
+			if tooLong(ctx) {
+				return nil, errTooLong
+			}
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// attempt is the last round. What reached no server leaves nobody in doubt of
+// what became of it: it is said to be worth trying again.
+func (p *passage) attempt(before error) (*http.Response, error) {
+	p.owed = false
+	resp, err := p.round(true)
+	switch {
+	case err == nil || p.r.Context().Err() != nil:
+	case p.reached == 0:
+		err = fmt.Errorf("%w: %w", errNoBackend, err)
+	case errors.Is(err, errNoBackend):
+		err = before
+	}
+	return resp, err
+}
+
 // try sends the request to one member. connected reports whether a connection
 // was there to write it to.
 func (d *dispatcher) try(r *http.Request, m *member, body *body) (resp *http.Response, connected bool, err error) {
 	var got atomic.Bool
-	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { got.Store(true) }})
+	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
+		GetConn: func(string) { got.Store(false) }, // anew, when an idle connection turned out to be closed
+		GotConn: func(httptrace.GotConnInfo) { got.Store(true) },
+	})
 	out := r.Clone(ctx)
 	out.URL.Scheme, out.URL.Host = m.URL.Scheme, m.URL.Host
 	if m.URL.Path != "" && m.URL.Path != "/" {
@@ -127,7 +230,9 @@ func (d *dispatcher) try(r *http.Request, m *member, body *body) (resp *http.Res
 		d.pool.release(m)
 		return nil, got.Load(), err
 	}
-	d.pool.succeeded(m)
+	if resp.Header.Get(RefusedHeader) == "" {
+		d.pool.succeeded(m)
+	}
 	release := sync.OnceFunc(func() { d.pool.release(m) })
 	if rw, ok := resp.Body.(io.ReadWriteCloser); ok { // an upgraded connection
 		resp.Body = &upgraded{rw, release}
@@ -156,99 +261,6 @@ type upgraded struct {
 func (u *upgraded) Close() error {
 	defer u.release()
 	return u.ReadWriteCloser.Close()
-}
-
-// body is a request's body that may have to be sent more than once: a small
-// one is kept, a large one can be sent again as long as none of it was read.
-type body struct {
-	none bool
-	kept []byte
-	from io.ReadCloser // a large body; nil when kept
-	read atomic.Bool
-}
-
-func newBody(r *http.Request) (*body, error) {
-	switch {
-	case r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0:
-		return &body{none: true}, nil
-	case r.ContentLength < 0 || r.ContentLength > bodyLimit:
-		return &body{from: r.Body}, nil
-	}
-	kept := make([]byte, r.ContentLength)
-	_, err := io.ReadFull(r.Body, kept)
-	return &body{kept: kept}, err
-}
-
-// again reports whether the body can be sent once more.
-func (b *body) again() bool { return b.from == nil || !b.read.Load() }
-
-func (b *body) reader() io.ReadCloser {
-	switch {
-	case b.none:
-		return http.NoBody
-	case b.from != nil:
-		return &once{b}
-	default:
-		return io.NopCloser(bytes.NewReader(b.kept))
-	}
-}
-
-// get is Request.GetBody: it lets the transport replace a connection that the
-// server had closed while it was idle.
-func (b *body) get() func() (io.ReadCloser, error) {
-	if b.from != nil {
-		return nil
-	}
-	return func() (io.ReadCloser, error) { return b.reader(), nil }
-}
-
-// once notes the first read. Closing is the server's business: the transport
-// closes what it could not send, which must stay open for the next attempt.
-type once struct{ *body }
-
-func (o *once) Read(p []byte) (int, error) {
-	o.read.Store(true)
-	return o.from.Read(p)
-}
-
-func (o *once) Close() error { return nil }
-
-// budget bounds retries to a fifth of the requests, beyond ten a second: when
-// all servers are in trouble, retries must not double their load.
-type budget struct {
-	clock clock.Clock
-	mu    sync.Mutex
-	left  float64
-	at    int64
-}
-
-const (
-	budgetShare  = 0.2
-	budgetFloor  = 10.0 // a second
-	budgetCredit = 100.0
-)
-
-func newBudget(c clock.Clock) *budget {
-	return &budget{clock: c, left: budgetCredit, at: c.Now().UnixNano()}
-}
-
-func (b *budget) earn() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.left = min(budgetCredit, b.left+budgetShare)
-}
-
-func (b *budget) spend() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	now := b.clock.Now().UnixNano()
-	b.left = min(budgetCredit, b.left+float64(now-b.at)/1e9*budgetFloor)
-	b.at = now
-	if b.left < 1 {
-		return false
-	}
-	b.left--
-	return true
 }
 
 // gone reports whether the client has hung up.

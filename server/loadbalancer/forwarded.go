@@ -38,7 +38,7 @@ func (b *Balancer) rewrite(pr *httputil.ProxyRequest) {
 		proto = first(in.Header, "X-Forwarded-Proto", proto)
 		host = first(in.Header, "X-Forwarded-Host", host)
 	}
-	port := map[string]string{"http": "80", "https": "443"}[proto]
+	port := defaultPort(proto)
 	if _, p, err := net.SplitHostPort(host); err == nil {
 		port = p
 	}
@@ -52,6 +52,13 @@ func (b *Balancer) rewrite(pr *httputil.ProxyRequest) {
 	out.Header.Set("X-Forwarded-Host", host)
 	out.Header.Set("X-Forwarded-Port", port)
 	out.Header.Set("Forwarded", listed(forwarded, "for="+node(client)+";host="+quoted(host)+";proto="+proto))
+}
+
+func defaultPort(scheme string) string {
+	if scheme == "https" {
+		return "443"
+	}
+	return "80"
 }
 
 func (b *Balancer) trusts(client string) bool {

@@ -33,7 +33,11 @@ const (
 	Ready    State = iota // takes requests
 	Draining              // finishes what it has; takes nothing new while another is ready
 	Dead                  // takes nothing
+	Starting              // takes nothing yet
 )
+
+// takes reports whether a server in the state may take a request.
+func (s State) takes() bool { return s == Ready || s == Draining }
 
 // Backend is one server to send requests to.
 type Backend struct {
@@ -51,7 +55,7 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	BackendTLS     *tls.Config // to https backends
 
-	Plain net.Listener // HTTP/1.1; may be nil
+	Plain net.Listener // HTTP/1.1 and cleartext HTTP/2; may be nil
 	TLS   net.Listener // HTTP/1.1 and HTTP/2; may be nil; without both, others serve the Balancer
 	Keys  *KeyPair     // for TLS
 
@@ -72,6 +76,11 @@ type Settings struct {
 	Limit time.Duration
 	// Attempts are the servers tried for one request; default 3.
 	Attempts int
+	// MaxQueueTime is how long a request waits for a server when none can be
+	// reached; default 2 s, negative for not at all.
+	MaxQueueTime time.Duration
+	// MaxQueued are the requests that wait at one moment; default 1000.
+	MaxQueued int
 	// LastEjection is how long a failing server is left alone at most; default 30 s.
 	LastEjection time.Duration
 	// ProbeEvery is how often each backend's Health is asked; default 1 s.
@@ -89,6 +98,12 @@ func (s Settings) withDefaults() Settings {
 	}
 	if s.Attempts == 0 {
 		s.Attempts = defaultAttempts
+	}
+	if s.MaxQueueTime == 0 {
+		s.MaxQueueTime = defaultQueueTime
+	}
+	if s.MaxQueued == 0 {
+		s.MaxQueued = defaultQueued
 	}
 	if s.LastEjection == 0 {
 		s.LastEjection = lastEjection
@@ -110,9 +125,12 @@ const (
 	connectLimit    = time.Second // a server of the site answers in milliseconds or not at all
 	bodyLimit       = 64 << 10    // request bodies up to this are kept for a retry; forms are far smaller
 	defaultAttempts = 3           // servers tried for one request
-	headerLimit     = 10 * time.Second
-	idleLimit       = 2 * time.Minute
-	drainLimit      = 10 * time.Second // for requests in flight when the balancer stops
+	// A crashed server is ready again in 1.5 s (DESIGN.md, section 9).
+	defaultQueueTime = 2 * time.Second
+	defaultQueued    = 1000
+	headerLimit      = 10 * time.Second
+	idleLimit        = 2 * time.Minute
+	drainLimit       = 10 * time.Second // for requests in flight when the balancer stops
 )
 
 // Balancer is the reverse proxy: an http.Handler, and a task that serves its
@@ -133,7 +151,7 @@ func New(cfg Config) *Balancer {
 	b.metrics = newMetrics(cfg.Metrics, b.pool)
 	b.proxy = &httputil.ReverseProxy{
 		Rewrite:       b.rewrite,
-		Transport:     &dispatcher{pool: b.pool, settings: b.now.Load, next: roundTripper{b}, metrics: b.metrics, budget: newBudget(cfg.Clock), log: cfg.Log},
+		Transport:     &dispatcher{clock: cfg.Clock, pool: b.pool, settings: b.now.Load, next: roundTripper{b}, metrics: b.metrics, budget: newBudget(cfg.Clock), log: cfg.Log},
 		FlushInterval: -1, // each write at once: pages and event streams start early
 		ErrorLog:      log.New(proxyLog{cfg.Log}, "", 0),
 		ErrorHandler:  b.fail,
@@ -155,6 +173,9 @@ func (b *Balancer) Configure(s Settings) {
 }
 
 func (b *Balancer) connections(s Settings) *http.Transport {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true) // with TLS, where the server speaks it; measured, HTTP/1.1 is quicker without
 	return &http.Transport{
 		DialContext:           (&net.Dialer{Timeout: connectLimit}).DialContext,
 		TLSClientConfig:       b.cfg.BackendTLS,
@@ -163,6 +184,7 @@ func (b *Balancer) connections(s Settings) *http.Transport {
 		MaxIdleConnsPerHost:   s.MaxIdle,
 		IdleConnTimeout:       idleLimit / 2, // below the servers': they do not hang up on us
 		DisableCompression:    true,          // bytes pass as they are
+		Protocols:             protocols,
 	}
 }
 
@@ -209,8 +231,12 @@ func (b *Balancer) Run(ctx context.Context) error {
 	go func() { defer close(watched); b.pool.watch(watching, roundTripper{b}) }()
 	defer func() { stop(); <-watched }()
 
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true)
 	srv := &http.Server{
-		Handler: b, ReadHeaderTimeout: headerLimit, IdleTimeout: idleLimit, ErrorLog: log.New(proxyLog{b.cfg.Log}, "", 0),
+		Handler: b, Protocols: protocols, ReadHeaderTimeout: headerLimit, IdleTimeout: idleLimit, ErrorLog: log.New(proxyLog{b.cfg.Log}, "", 0),
 	}
 	if b.cfg.TLS != nil { // before any listener is served: they share it
 		srv.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: b.cfg.Keys.Get, NextProtos: []string{"h2", "http/1.1"}}
@@ -254,7 +280,11 @@ func (b *Balancer) account(r *http.Request, t *trip, w *recorder, took time.Dura
 	if b.cfg.AccessLog == nil {
 		return
 	}
-	b.cfg.AccessLog.Info().Str("client", r.RemoteAddr).Str("method", r.Method).Str("host", r.Host).
+	line := b.cfg.AccessLog.Info()
+	if t.held > 0 {
+		line.Dur("held", t.held)
+	}
+	line.Str("client", r.RemoteAddr).Str("method", r.Method).Str("host", r.Host).
 		Str("path", r.URL.Path). // not the query: it carries codes and tokens
 		Str("proto", r.Proto).Int("status", status).Int64("bytes", w.bytes).Dur("took", took).
 		Str("server", t.route).Int("attempts", t.attempts).Bool("sticky", t.sticky).Msg("request")

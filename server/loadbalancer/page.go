@@ -60,7 +60,7 @@ const page = `<!doctype html>
 type Status struct {
 	Route   string  `json:"route"`
 	URL     string  `json:"url"`
-	State   string  `json:"state"`   // ready, draining, dead: the domain's word
+	State   string  `json:"state"`   // ready, draining, starting, dead: the domain's word
 	Healthy bool    `json:"healthy"` // takes requests now
 	Active  int     `json:"active"`  // requests in flight
 	Share   float64 `json:"share"`   // 0.1 to 1: below 1 during slow start
@@ -95,6 +95,8 @@ func (s State) String() string {
 		return "ready"
 	case Draining:
 		return "draining"
+	case Starting:
+		return "starting"
 	default:
 		return "dead"
 	}

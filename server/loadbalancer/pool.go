@@ -1,7 +1,6 @@
 package loadbalancer
 
 import (
-	"context"
 	"net/http"
 	"slices"
 	"strings"
@@ -41,6 +40,7 @@ type pool struct {
 	seen     map[string]*Seen // by route: outlives the member
 	turn     int              // where the search begins: equals take turns
 	changed  chan struct{}    // closed when the set or the settings change
+	queue    queue
 }
 
 // member is one backend with its record; pool.mu guards it.
@@ -54,10 +54,12 @@ type member struct {
 	since    time.Time // when it came (back): the start of its slow start; zero: long ago
 	sick     int       // failed probes in a row
 	down     bool      // by its probes
+	closed   time.Time // when it last refused a request; zero: it did not since it came
+	left     time.Time // when the domain said that it is dead
 }
 
 func newPool(c clock.Clock, s Settings) *pool {
-	p := &pool{clock: c, changed: make(chan struct{}), seen: map[string]*Seen{}}
+	p := &pool{clock: c, changed: make(chan struct{}), seen: map[string]*Seen{}, queue: newQueue()}
 	p.configure(s)
 	return p
 }
@@ -95,7 +97,10 @@ func (p *pool) arrange() {
 		}
 		m := p.members[i]
 		if m.State != Ready && b.State == Ready { // restarted or resumed
-			m.failures, m.ejected, m.ejection, m.sick, m.down, m.since = 0, time.Time{}, 0, 0, false, now
+			m.failures, m.ejected, m.ejection, m.sick, m.down, m.closed, m.since = 0, time.Time{}, 0, 0, false, time.Time{}, now
+		}
+		if m.State != Dead && b.State == Dead {
+			m.left = now
 		}
 		m.Backend = b
 		next = append(next, m)
@@ -103,14 +108,14 @@ func (p *pool) arrange() {
 	p.members = next
 	close(p.changed)
 	p.changed = make(chan struct{})
+	p.queue.improved()
 }
 
 // pick chooses the backend for a request and counts it there: the one whose
 // route the request carries, otherwise the one with the fewest requests for
-// its share. Those in tried are left out. When none is well, one that is not
-// dead is tried all the same: our record may be wrong, an error page never
-// logs anybody in.
-func (p *pool) pick(routes []string, tried []*member) (m *member, sticky bool) {
+// its share. Those in tried are left out. When none is well, one that can be
+// reached is tried all the same, and as a last try any that is not dead.
+func (p *pool) pick(routes []string, tried []*member, last bool) (m *member, sticky bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.clock.Now()
@@ -128,7 +133,10 @@ func (p *pool) pick(routes []string, tried []*member) (m *member, sticky bool) {
 	}
 	m = p.least(now, tried, func(m *member) bool { return m.well(now) })
 	if m == nil {
-		m = p.least(now, tried, func(m *member) bool { return m.State != Dead })
+		m = p.least(now, tried, func(m *member) bool { return m.open(now) })
+	}
+	if m == nil && last {
+		m = p.least(now, tried, func(m *member) bool { return m.State.takes() })
 	}
 	return m, false
 }
@@ -149,8 +157,12 @@ func (p *pool) least(now time.Time, tried []*member, ok func(*member) bool) (bes
 	return best
 }
 
-func (m *member) well(now time.Time) bool {
-	return m.State == Ready && !m.down && !now.Before(m.ejected)
+func (m *member) well(now time.Time) bool { return m.State == Ready && !m.down && m.open(now) }
+
+// open reports whether nothing speaks against trying the member but what
+// others say of it.
+func (m *member) open(now time.Time) bool {
+	return m.State.takes() && !now.Before(m.ejected) && m.closed.IsZero()
 }
 
 // share is the part of a full load that the member gets, 0.1 to 1.
@@ -173,7 +185,17 @@ func (p *pool) succeeded(m *member) {
 	if m.failures > 0 && m.ejection > 0 {
 		m.since = p.clock.Now()
 	}
-	m.failures, m.ejection = 0, 0
+	if !m.ejected.IsZero() || !m.closed.IsZero() {
+		p.queue.improved()
+	}
+	m.failures, m.ejection, m.ejected, m.closed = 0, 0, time.Time{}, time.Time{}
+}
+
+// refused notes that a member takes nothing at the moment.
+func (p *pool) refused(m *member) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m.closed = p.clock.Now()
 }
 
 // failed notes a failure and reports whether it ejects the member.
@@ -211,89 +233,4 @@ func routesIn(r *http.Request, cookies []string) (routes []string) {
 		}
 	}
 	return routes
-}
-
-// watch probes the health of the members until ctx ends.
-func (p *pool) watch(ctx context.Context, transport http.RoundTripper) {
-	var every time.Duration
-	var tick *clock.Timer
-	defer func() { tick.Stop() }()
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	probing := map[*member]chan struct{}{}
-	for {
-		p.mu.Lock()
-		members, changed := p.members, p.changed
-		if p.settings.ProbeEvery != every {
-			if tick != nil {
-				tick.Stop()
-			}
-			every = p.settings.ProbeEvery
-			tick = p.clock.NewTicker(every)
-		}
-		for _, m := range members {
-			if m.Health == nil || m.State == Dead || probing[m] != nil && !isClosed(probing[m]) {
-				continue
-			}
-			done := make(chan struct{})
-			probing[m] = done
-			address := m.Health.String()
-			wg.Go(func() {
-				defer close(done)
-				p.probed(m, probe(ctx, transport, address))
-			})
-		}
-		for m := range probing {
-			if !slices.Contains(members, m) {
-				delete(probing, m)
-			}
-		}
-		p.mu.Unlock()
-		select {
-		case <-ctx.Done():
-			return
-		case <-changed:
-		case <-tick.C:
-		}
-	}
-}
-
-func isClosed(c chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
-}
-
-func probe(ctx context.Context, transport http.RoundTripper, address string) bool {
-	ctx, cancel := context.WithTimeout(ctx, probeLimit)
-	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return false
-	}
-	resp, err := transport.RoundTrip(r)
-	if err != nil {
-		return false
-	}
-	resp.Body.Close()
-	return resp.StatusCode == http.StatusOK
-}
-
-// probed notes a probe's result. One success also ends an ejection.
-func (p *pool) probed(m *member, ok bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !ok {
-		m.sick++
-		m.down = m.down || m.sick >= probesDown
-		return
-	}
-	now := p.clock.Now()
-	if m.down || now.Before(m.ejected) {
-		m.since = now
-	}
-	m.sick, m.down, m.ejected = 0, false, time.Time{}
 }
