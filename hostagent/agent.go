@@ -255,6 +255,7 @@ func (a *Agent) adopt() {
 			v.order = r.Order
 		}
 		spec := v.spec
+		v.exit = r.Exit
 		if r.Process != nil {
 			v.settings = r.Process.Settings
 		}

@@ -21,6 +21,7 @@ import (
 	"github.com/gatehouse-idp/gatehouse/hostagent/supervisor"
 	"github.com/gatehouse-idp/gatehouse/internal/clock"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
+	relaypb "github.com/gatehouse-idp/gatehouse/proto/configrelay"
 	"github.com/gatehouse-idp/gatehouse/proto/hostlink"
 	"github.com/gatehouse-idp/gatehouse/servergroups"
 )
@@ -374,6 +375,42 @@ func await(t *testing.T, ok func() bool) {
 			t.Fatal("did not happen in 30 s")
 		}
 	}
+}
+
+// The operator sees how a server's last process ended, also after the agent was
+// restarted, and of a server that ended while there was no agent.
+func TestHowAServerEndedIsToldAndKept(t *testing.T) {
+	c := controllerlinktest.Start(t)
+	c.Publish("host1", snapshotOf(t, 1, nil, "one", "two"))
+	h := hostOf{Dir: t.TempDir(), Token: tokenText(c), Controller: c.Address}
+	agent := startProcess(t, h)
+	c.Await("host1", "up", up("one", "two"))
+	c.Await("host1", "the first status", func(h *controllerlinktest.Host) bool {
+		if e := h.Server("one").GetExit(); e != nil {
+			t.Errorf("a server that never ended has %v", e)
+		}
+		return true
+	})
+	one, two := pidOf(c, "one"), pidOf(c, "two")
+	_ = syscall.Kill(one, syscall.SIGKILL)
+	killed := func(h *controllerlinktest.Host) bool {
+		e := h.Server("one").GetExit()
+		return up("one")(h) && int(h.Server("one").GetPid()) != one && e.GetSignal() == "SIGKILL" && !e.GetUnknown() &&
+			e.GetReason() == "ended by SIGKILL" && e.GetAtUnixMs() > 0
+	}
+	c.Await("host1", "one is back, and was killed", killed)
+	_ = agent.Kill()
+	_, _ = agent.Wait()
+	_ = syscall.Kill(two, syscall.SIGKILL)
+	// What a real server writes down where it can.
+	if err := (relaypb.Ending{PID: two, Code: 5, At: time.Now()}).Write(h.Dir + "/servers/two"); err != nil {
+		t.Fatal(err)
+	}
+	await(t, func() bool { return !alive(two) })
+	start(t, h)
+	c.Await("host1", "both are known after the agent's restart", func(h *controllerlinktest.Host) bool {
+		return up("one", "two")(h) && killed(h) && h.Server("two").GetExit().GetCode() == 5 && h.Server("two").GetExit().GetReason() == "ended with exit code 5"
+	})
 }
 
 func TestAServerThatCannotBeConfiguredHindersNoOther(t *testing.T) {

@@ -118,6 +118,8 @@ func (j journal) Started(p supervisor.Process) error {
 	})
 }
 
-func (j journal) Ended(server string) error {
-	return j.a.store.UpdateServer(server, func(r *localstate.Server) { r.Process, r.TokenDigest, r.KeyDigest = nil, "", "" })
+func (j journal) Ended(server string, exit supervisor.Exit) error {
+	return j.a.store.UpdateServer(server, func(r *localstate.Server) {
+		r.Process, r.TokenDigest, r.KeyDigest, r.Exit = nil, "", "", exitOf(exit)
+	})
 }

@@ -34,6 +34,7 @@ type server struct {
 	order                   string
 
 	status supervisor.Status
+	exit   *localstate.Exit // of its last process; nil: none has ended yet
 	report *relaypb.Status
 	// applied is the digest the server runs, sent that which it was sent with
 	// which revision.
@@ -51,7 +52,7 @@ func (a *Agent) server(name string) *server {
 	if v == nil {
 		v = &server{name: name, sent: map[uint64]string{}}
 		// Without a configuration it can be watched and stopped, not started.
-		v.spec = supervisor.Spec{Name: name, Dir: a.serverDir(name), AutoStart: true}
+		v.spec = supervisor.Spec{Name: name, Dir: a.serverDir(name), AutoStart: true, LastWords: a.lastWords(name)}
 		a.servers[name] = v
 	}
 	return v
@@ -88,6 +89,9 @@ func (a *Agent) noticed(s supervisor.Status) {
 		delete(a.unheard, s.Name)
 	}
 	v.status = s
+	if s.Exit != nil {
+		v.exit = exitOf(*s.Exit)
+	}
 	a.mu.Unlock()
 	a.changed()
 	a.poke()
@@ -150,6 +154,10 @@ func (v *server) tell(a *Agent) *hostlink.ServerStatus {
 	if !v.status.Since.IsZero() {
 		s.SinceUnixMs = v.status.Since.UnixMilli()
 	}
+	if v.exit != nil {
+		s.Exit = &hostlink.ServerExit{AtUnixMs: v.exit.At.UnixMilli(), Code: int32(v.exit.Code), Signal: v.exit.Signal,
+			OutOfMemory: v.exit.OutOfMemory, Unknown: v.exit.Unknown, Reason: v.exit.Reason}
+	}
 	if v.report != nil {
 		s.Node, s.Revision, s.Members = v.report.GetNode(), v.report.GetRevision(), v.report.GetMembers()
 		s.Healthy = v.status.State == supervisor.Started && v.report.GetHealthy()
@@ -170,6 +178,12 @@ func (v *server) tell(a *Agent) *hostlink.ServerStatus {
 		}
 	}
 	return s
+}
+
+// exitOf is an end as it is kept and told.
+func exitOf(e supervisor.Exit) *localstate.Exit {
+	return &localstate.Exit{At: e.At, Code: e.Code, Signal: e.Signal, OutOfMemory: e.OutOfMemory,
+		Unknown: e.Unknown || e.Problem != "" && e.Code == 0 && e.Signal == "", Reason: e.String()}
 }
 
 func (v *server) ports() map[string]uint32 {

@@ -11,9 +11,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gatehouse-idp/gatehouse/hostagent/supervisor"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
+	relaypb "github.com/gatehouse-idp/gatehouse/proto/configrelay"
 	"github.com/gatehouse-idp/gatehouse/servergroups"
 )
 
@@ -47,9 +49,19 @@ func (a *Agent) specOf(c servergroups.ServerConfig) supervisor.Spec {
 	return supervisor.Spec{
 		Name: c.Name, Dir: a.serverDir(c.Name), Env: env, MemoryLimit: c.Process.MemoryLimit,
 		// The name is for people who list the machine's processes.
-		Command: append(append(slices.Clone(a.config.Command), c.Name), c.Process.Arguments...),
-		Spare:   a.config.Spare,
-		Ports:   portsOf(c), AutoStart: c.AutoStart, Restart: supervisor.Policy(c.Restart), Live: a.liveness(c),
+		Command:   append(append(slices.Clone(a.config.Command), c.Name), c.Process.Arguments...),
+		Spare:     a.config.Spare,
+		LastWords: a.lastWords(c.Name),
+		Ports:     portsOf(c), AutoStart: c.AutoStart, Restart: supervisor.Policy(c.Restart), Live: a.liveness(c),
+	}
+}
+
+// lastWords reads what a server wrote down when it ended.
+func (a *Agent) lastWords(name string) func(int, time.Time) (int, bool) {
+	dir := a.serverDir(name)
+	return func(pid int, since time.Time) (code int, found bool) {
+		e, found := relaypb.EndingOf(dir, pid, since)
+		return e.Code, found
 	}
 }
 

@@ -84,6 +84,16 @@ func run(ctx context.Context, env Env) int {
 	} else {
 		err = problem.WithHint(problem.Invalid.Errorf("%w", err), "see gatehouse --help")
 	}
+	result := exitOf(ctx, err)
+	if code := exitCode(0); result != 0 && !errors.As(err, &code) {
+		fmt.Fprintln(env.Stderr, "gatehouse:", err)
+	}
+	return result
+}
+
+// exitOf is the exit code that an error of a command leads to: 0 for none, and
+// where the command was only told to end.
+func exitOf(ctx context.Context, err error) int {
 	var code exitCode
 	switch {
 	case err == nil:
@@ -93,7 +103,6 @@ func run(ctx context.Context, env Env) int {
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return 0
 	}
-	fmt.Fprintln(env.Stderr, "gatehouse:", err)
 	return problem.KindOf(err).Exit()
 }
 

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 
+	"github.com/gatehouse-idp/gatehouse/proto/configrelay"
 	"github.com/gatehouse-idp/gatehouse/server/boot"
 )
 
@@ -25,5 +27,10 @@ func (c serverCommand) Run(ctx context.Context, env Env) error {
 	if err != nil {
 		return err
 	}
-	return boot.Run(ctx, boot.Process{Dir: dir, Getenv: env.Getenv, Stdin: env.Stdin, Version: version, Clock: env.Clock, Logs: tree})
+	err = boot.Run(ctx, boot.Process{Dir: dir, Getenv: env.Getenv, Stdin: env.Stdin, Version: version, Clock: env.Clock, Logs: tree})
+	ending := configrelay.Ending{PID: os.Getpid(), Code: exitOf(ctx, err), At: env.Clock.Now()}
+	if failed := ending.Write(dir); failed != nil { // an agent that is not our parent will not know how we ended
+		fmt.Fprintln(env.Stderr, "gatehouse:", failed)
+	}
+	return err
 }

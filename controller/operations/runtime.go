@@ -64,6 +64,9 @@ func (r running) resource() map[string]any {
 	if s.StartedUnixMs > 0 {
 		out["started"] = time.UnixMilli(s.StartedUnixMs).UTC().Format(time.RFC3339)
 	}
+	if e := s.Exit; e != nil {
+		out["last-exit"] = exitOf(e)
+	}
 	if u := s.Usage; u != nil {
 		usage := map[string]any{"cpu-seconds": u.CpuSeconds, "resident-bytes": u.ResidentBytes, "open-files": u.OpenFiles, "connections": u.Connections,
 			"requests": u.Requests, "errors": u.Errors}
@@ -71,6 +74,19 @@ func (r running) resource() map[string]any {
 			usage["group-memory-bytes"], usage["group-cpu-seconds"] = u.GroupMemoryBytes, u.GroupCpuSeconds
 		}
 		out["usage"] = usage
+	}
+	return out
+}
+
+// exitOf is how a server's last process ended.
+func exitOf(e *hostlink.ServerExit) map[string]any {
+	out := map[string]any{"at": time.UnixMilli(e.AtUnixMs).UTC().Format(time.RFC3339), "reason": e.Reason, "out-of-memory": e.OutOfMemory}
+	switch {
+	case e.Unknown:
+	case e.Signal != "":
+		out["signal"] = e.Signal
+	default:
+		out["code"] = e.Code
 	}
 	return out
 }

@@ -25,6 +25,18 @@ type Server struct {
 	// auto-start decides. It counts until the machine boots again.
 	Order string `json:"order,omitempty"`
 	Boot  string `json:"boot,omitempty"`
+	// Exit is how its last process ended; nil before the first end.
+	Exit *Exit `json:"exit,omitempty"`
+}
+
+// Exit is how a process ended.
+type Exit struct {
+	At          time.Time `json:"at"`
+	Code        int       `json:"code,omitempty"`
+	Signal      string    `json:"signal,omitempty"` // for example SIGKILL
+	OutOfMemory bool      `json:"out_of_memory,omitempty"`
+	Unknown     bool      `json:"unknown,omitempty"` // Code and Signal mean nothing
+	Reason      string    `json:"reason"`            // for people
 }
 
 // Process identifies a process over the reuse of its number.

@@ -3,9 +3,6 @@ package supervisor
 import (
 	"bytes"
 	"fmt"
-	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -18,11 +15,8 @@ type Exit struct {
 	Signal string // "", or for example SIGKILL
 	// OutOfMemory: the machine, or Go's runtime, had no memory left for it.
 	OutOfMemory bool
-	// Unknown: the exit code cannot be known, and Code and Signal mean nothing.
-	// It was adopted from an earlier agent's process, so it was never our child:
-	// the kernel gives a child's end to its parent alone, wait(2). The policy
-	// on-failure takes it for a failure. An agent that reloads, or restarts its
-	// program in the same process, keeps its children and knows their ends.
+	// Unknown: nobody was there who could see how, and Code and Signal mean
+	// nothing. The policy on-failure takes it for a failure. See witness.go.
 	Unknown bool
 	// Problem is why it could not be started, or why we ended it.
 	Problem string
@@ -45,7 +39,7 @@ func (e Exit) String() string {
 	case e.Problem != "":
 		return e.Problem
 	case e.Unknown:
-		why = "ended (exit code unknown: it was adopted)"
+		why = "ended while no parent was there to see how"
 	case e.Signal != "":
 		why = "ended by " + e.Signal
 	default:
@@ -57,19 +51,10 @@ func (e Exit) String() string {
 	return why
 }
 
-// oomKills is how many processes this machine has killed for want of memory.
-func oomKills() uint64 {
-	data, err := os.ReadFile("/proc/vmstat")
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(data)) {
-		if n, ok := strings.CutPrefix(line, "oom_kill "); ok {
-			kills, _ := strconv.ParseUint(strings.TrimSpace(n), 10, 64)
-			return kills
-		}
-	}
-	return 0
+// machineKills is how many processes this machine has killed for want of memory.
+func machineKills() uint64 {
+	n, _ := counter("/proc/vmstat", "oom_kill")
+	return n
 }
 
 // memoryMarks are the last words of a program that got no memory: of Go's
@@ -78,17 +63,32 @@ var memoryMarks = [...]string{"fatal error: runtime: out of memory", "fatal erro
 	"runtime: cannot allocate memory", "ThreadSanitizer failed to allocate"}
 
 // ranOutOfMemory looks for the marks of memory exhaustion: the kernel's killer
-// at work since the start, or the program's last words.
-func (e Exit) ranOutOfMemory(killsAtStart uint64, lastLines []byte) bool {
-	switch {
-	case e.Signal == "SIGKILL" && e.Problem == "":
-		return oomKills() > killsAtStart
-	case e.Code != 0:
-		for _, mark := range memoryMarks {
-			if bytes.Contains(lastLines, []byte(mark)) {
-				return true
-			}
+// at work on the server's own group, or on this machine, or the program's last
+// words.
+func (e Exit) ranOutOfMemory(server string, before kills, lastLines []byte) bool {
+	if e.Problem != "" && !e.Unknown {
+		return false
+	}
+	if n, known := groupKills(server); known && n > before.group {
+		return true
+	} else if !known && e.Signal == "SIGKILL" && machineKills() > before.machine {
+		return true
+	}
+	if e.Code == 0 && !e.Unknown {
+		return false
+	}
+	for _, mark := range memoryMarks {
+		if bytes.Contains(lastLines, []byte(mark)) {
+			return true
 		}
 	}
 	return false
+}
+
+// kills counts the ends for want of memory up to a moment.
+type kills struct{ group, machine uint64 }
+
+func killsOf(server string) kills {
+	n, _ := groupKills(server)
+	return kills{group: n, machine: machineKills()}
 }

@@ -124,9 +124,26 @@ func hold(p Process) (*handle, error) {
 	return &handle{Process: p, fd: os.NewFile(uintptr(fd), "pidfd")}, nil
 }
 
+// take holds a process that an earlier agent left. It is NotFound when it has
+// ended, or is another by now.
+func take(p Process) (*handle, error) {
+	if err := p.alive(); err != nil {
+		return nil, err
+	}
+	h, err := hold(p)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.alive(); err != nil { // it may have ended before we held it
+		h.release()
+		return nil, err
+	}
+	return h, nil
+}
+
 // wait blocks until the process has ended, ends what is left of its session
 // and says how it ended. It fails only when the handle was released.
-func (h *handle) wait() (Exit, error) {
+func (h *handle) wait(words func(int, time.Time) (int, bool)) (Exit, error) {
 	raw, err := h.fd.SyscallConn()
 	if err != nil {
 		return Exit{}, err
@@ -144,12 +161,12 @@ func (h *handle) wait() (Exit, error) {
 	for _, pid := range sessionMembers(h.PID) {
 		_ = unix.Kill(pid, unix.SIGKILL)
 	}
-	return h.reap(), nil
+	return h.reap(words), nil
 }
 
-// reap collects the end of a child. A process adopted from an earlier agent is
-// no child: init reaps it, and newer kernels (6.15) still tell its exit.
-func (h *handle) reap() Exit {
+// reap collects the end of a child, or finds out about that of an adopted
+// process, which is none.
+func (h *handle) reap(words func(int, time.Time) (int, bool)) Exit {
 	var ws unix.WaitStatus
 	for {
 		pid, err := unix.Wait4(h.PID, &ws, 0, nil)
@@ -159,7 +176,7 @@ func (h *handle) reap() Exit {
 		if err == nil && pid == h.PID {
 			return exitOf(ws)
 		}
-		return Exit{Unknown: true}
+		return h.witness(words)
 	}
 }
 

@@ -43,7 +43,7 @@ type server struct {
 	reported bool   // the process has introduced itself
 	why      string // why we ended the process, where we did
 	misses   int    // liveness tries in a row without answer
-	killsNow uint64 // oomKills at the start
+	killsNow kills  // at the start
 	// pending are the timers of the present state, ended when it changes;
 	// watches those of the present process.
 	pending, watches []context.CancelFunc
@@ -145,7 +145,7 @@ func (v *server) spawn() error {
 	if err := v.step(Spawn, "starting"); err != nil {
 		return err
 	}
-	v.why, v.reported, v.killsNow = "", false, oomKills()
+	v.why, v.reported, v.killsNow = "", false, killsOf(v.spec.Name)
 	token, err := v.config.Link.Expect(v.spec.Name)
 	var h *handle
 	if err == nil {
@@ -160,22 +160,23 @@ func (v *server) spawn() error {
 }
 
 func (v *server) adopt(p Process) error {
-	if err := p.alive(); err != nil {
-		return err
-	}
-	h, err := hold(p)
+	h, err := take(p)
 	if err != nil {
-		return err
-	}
-	if err := p.alive(); err != nil { // it may have ended before we held it
-		h.release()
+		if problem.Is(err, problem.NotFound) {
+			exit := p.missed(v.spec.LastWords)
+			last, _, _ := v.log.tail(traceLines)
+			exit.OutOfMemory = exit.ranOutOfMemory(v.spec.Name, kills{machine: machineKills()}, last)
+			dissolve(v.spec.Name)
+			v.note(&exit)
+			v.status.Message = exit.String()
+		}
 		return err
 	}
 	if err := v.step(Adopt, "adopted, waiting for its report"); err != nil {
 		h.release()
 		return err
 	}
-	v.reported, v.killsNow = false, oomKills()
+	v.reported, v.killsNow = false, killsOf(v.spec.Name)
 	_ = h.signal(unix.SIGCONT, false) // an agent may have died while it rotated the log
 	v.hold(h)
 	return nil
@@ -185,8 +186,9 @@ func (v *server) adopt(p Process) error {
 func (v *server) hold(h *handle) {
 	v.process = h
 	v.status.PID, v.status.Started = h.PID, h.Started
+	words := v.spec.LastWords
 	go func() {
-		exit, err := h.wait()
+		exit, err := h.wait(words)
 		if err == nil {
 			v.post(func() { v.exited(h, exit) })
 		}
@@ -220,24 +222,33 @@ func (v *server) exited(h *handle, exit Exit) {
 	h.release()
 	v.process = nil
 	v.endAll(&v.watches)
-	unlimit(v.spec.Name)
-	if err := v.config.Journal.Ended(v.spec.Name); err != nil {
-		v.config.Log.Error().Err(err).Str("server", v.spec.Name).Msg("cannot note that a server has ended")
-	}
 	last, _, _ := v.log.tail(traceLines)
-	exit.OutOfMemory = exit.ranOutOfMemory(v.killsNow, last)
+	exit.OutOfMemory = exit.ranOutOfMemory(v.spec.Name, v.killsNow, last)
+	dissolve(v.spec.Name)
 	if v.why != "" {
 		exit.Problem = fmt.Sprintf("%s, %s", v.why, exit)
 	}
+	v.note(&exit)
 	if h.Started.IsZero() || v.config.Clock.Now().Sub(h.Started) >= v.config.Timing.Stable {
 		v.tries = 0
 	}
 	v.ended(exit)
 }
 
+// note keeps how a process ended, in memory and on the disk.
+func (v *server) note(exit *Exit) {
+	exit.At = v.config.Clock.Now()
+	v.status.Exit = exit
+	if err := v.config.Journal.Ended(v.spec.Name, *exit); err != nil {
+		v.config.Log.Error().Err(err).Str("server", v.spec.Name).Msg("cannot note that a server has ended")
+	}
+}
+
 // ended decides what follows the end of a process.
 func (v *server) ended(exit Exit) {
-	exit.At = v.config.Clock.Now()
+	if exit.At.IsZero() { // it never began
+		exit.At = v.config.Clock.Now()
+	}
 	v.status.Exit, v.status.PID, v.status.Started = &exit, 0, time.Time{}
 	v.working, v.misses = false, 0
 	ordered := v.status.State == Stopping

@@ -60,10 +60,11 @@ func spawn(spec Spec, token string, log *logfile, journal Journal, c clock.Clock
 	if err != nil {
 		_ = unix.Kill(pid, unix.SIGKILL)
 		_, _ = unix.Wait4(pid, nil, 0, nil)
+		dissolve(spec.Name)
 		if h != nil {
 			h.release()
 		}
-		return nil, errors.Join(problem.Internal.Errorf("cannot start server %q: %w", spec.Name, err), journal.Ended(spec.Name))
+		return nil, errors.Join(problem.Internal.Errorf("cannot start server %q: %w", spec.Name, err), journal.Ended(spec.Name, Exit{At: c.Now(), Problem: err.Error()}))
 	}
 	return h, nil
 }

@@ -43,6 +43,9 @@ type Spec struct {
 	Restart Policy
 	// Live asks the server whether it is alive; nil: only its exit is watched.
 	Live func(ctx context.Context) error
+	// LastWords is the exit code that the server wrote down itself at the end of
+	// its process pid, which began at since; nil: it does not.
+	LastWords func(pid int, since time.Time) (code int, found bool)
 }
 
 // Policy is what follows the end of a server that was not ordered to end.
@@ -101,7 +104,7 @@ type Journal interface {
 	// Started is called before the process may do anything. It must be durable
 	// when it returns.
 	Started(p Process) error
-	Ended(server string) error
+	Ended(server string, exit Exit) error
 }
 
 // Config is what a Supervisor rests on.

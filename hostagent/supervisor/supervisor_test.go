@@ -31,6 +31,9 @@ func TestMain(m *testing.M) {
 }
 
 func beServer(mode string) int {
+	if mode == "middleman" {
+		return beMiddleman()
+	}
 	if mode == "stubborn" {
 		signal.Ignore(syscall.SIGTERM, syscall.SIGQUIT)
 	}
@@ -73,6 +76,9 @@ func beServer(mode string) int {
 		signal.Notify(stop, syscall.SIGTERM)
 	}
 	<-stop
+	if mode == "seven" {
+		return 7
+	}
 	return 0
 }
 
@@ -109,7 +115,7 @@ func (f *fakes) Started(p Process) error {
 	return nil
 }
 
-func (f *fakes) Ended(server string) error {
+func (f *fakes) Ended(server string, _ Exit) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.journal, server)

@@ -46,14 +46,6 @@ func (u *Usage) measureGroup(dir string) {
 	if text, err := os.ReadFile(filepath.Join(dir, "memory.current")); err == nil {
 		u.GroupMemoryBytes, _ = strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
 	}
-	text, err := os.ReadFile(filepath.Join(dir, "cpu.stat"))
-	if err != nil {
-		return
-	}
-	for line := range strings.Lines(string(text)) {
-		if n, ok := strings.CutPrefix(line, "usage_usec "); ok {
-			microseconds, _ := strconv.ParseUint(strings.TrimSpace(n), 10, 64)
-			u.GroupCPUSeconds = float64(microseconds) / 1e6
-		}
-	}
+	microseconds, _ := counter(filepath.Join(dir, "cpu.stat"), "usage_usec")
+	u.GroupCPUSeconds = float64(microseconds) / 1e6
 }

@@ -866,7 +866,9 @@ type ServerStatus struct {
 	StartedUnixMs int64 `protobuf:"varint,18,opt,name=started_unix_ms,json=startedUnixMs,proto3" json:"started_unix_ms,omitempty"`
 	// The members of its cluster as it sees them, by node, itself included; empty:
 	// it is in none.
-	Members       []string `protobuf:"bytes,19,rep,name=members,proto3" json:"members,omitempty"`
+	Members []string `protobuf:"bytes,19,rep,name=members,proto3" json:"members,omitempty"`
+	// How its last process ended; not set: none has yet.
+	Exit          *ServerExit `protobuf:"bytes,20,opt,name=exit,proto3" json:"exit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1034,6 +1036,99 @@ func (x *ServerStatus) GetMembers() []string {
 	return nil
 }
 
+func (x *ServerStatus) GetExit() *ServerExit {
+	if x != nil {
+		return x.Exit
+	}
+	return nil
+}
+
+// ServerExit is how a server's process ended.
+type ServerExit struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	AtUnixMs    int64                  `protobuf:"varint,1,opt,name=at_unix_ms,json=atUnixMs,proto3" json:"at_unix_ms,omitempty"`
+	Code        int32                  `protobuf:"varint,2,opt,name=code,proto3" json:"code,omitempty"`
+	Signal      string                 `protobuf:"bytes,3,opt,name=signal,proto3" json:"signal,omitempty"` // "", or for example SIGKILL
+	OutOfMemory bool                   `protobuf:"varint,4,opt,name=out_of_memory,json=outOfMemory,proto3" json:"out_of_memory,omitempty"`
+	// Nobody could see how, or there was no process: code and signal mean nothing.
+	Unknown       bool   `protobuf:"varint,5,opt,name=unknown,proto3" json:"unknown,omitempty"`
+	Reason        string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"` // for people
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServerExit) Reset() {
+	*x = ServerExit{}
+	mi := &file_hostlink_hostlink_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServerExit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServerExit) ProtoMessage() {}
+
+func (x *ServerExit) ProtoReflect() protoreflect.Message {
+	mi := &file_hostlink_hostlink_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServerExit.ProtoReflect.Descriptor instead.
+func (*ServerExit) Descriptor() ([]byte, []int) {
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ServerExit) GetAtUnixMs() int64 {
+	if x != nil {
+		return x.AtUnixMs
+	}
+	return 0
+}
+
+func (x *ServerExit) GetCode() int32 {
+	if x != nil {
+		return x.Code
+	}
+	return 0
+}
+
+func (x *ServerExit) GetSignal() string {
+	if x != nil {
+		return x.Signal
+	}
+	return ""
+}
+
+func (x *ServerExit) GetOutOfMemory() bool {
+	if x != nil {
+		return x.OutOfMemory
+	}
+	return false
+}
+
+func (x *ServerExit) GetUnknown() bool {
+	if x != nil {
+		return x.Unknown
+	}
+	return false
+}
+
+func (x *ServerExit) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 type ServerUsage struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	CpuSeconds    float64                `protobuf:"fixed64,1,opt,name=cpu_seconds,json=cpuSeconds,proto3" json:"cpu_seconds,omitempty"`
@@ -1055,7 +1150,7 @@ type ServerUsage struct {
 
 func (x *ServerUsage) Reset() {
 	*x = ServerUsage{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[11]
+	mi := &file_hostlink_hostlink_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1067,7 +1162,7 @@ func (x *ServerUsage) String() string {
 func (*ServerUsage) ProtoMessage() {}
 
 func (x *ServerUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[11]
+	mi := &file_hostlink_hostlink_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1080,7 +1175,7 @@ func (x *ServerUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerUsage.ProtoReflect.Descriptor instead.
 func (*ServerUsage) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{11}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ServerUsage) GetCpuSeconds() float64 {
@@ -1162,7 +1257,7 @@ type BackendUsage struct {
 
 func (x *BackendUsage) Reset() {
 	*x = BackendUsage{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[12]
+	mi := &file_hostlink_hostlink_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1174,7 +1269,7 @@ func (x *BackendUsage) String() string {
 func (*BackendUsage) ProtoMessage() {}
 
 func (x *BackendUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[12]
+	mi := &file_hostlink_hostlink_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1187,7 +1282,7 @@ func (x *BackendUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackendUsage.ProtoReflect.Descriptor instead.
 func (*BackendUsage) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{12}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *BackendUsage) GetNode() string {
@@ -1232,7 +1327,7 @@ type OrderResult struct {
 
 func (x *OrderResult) Reset() {
 	*x = OrderResult{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[13]
+	mi := &file_hostlink_hostlink_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1244,7 +1339,7 @@ func (x *OrderResult) String() string {
 func (*OrderResult) ProtoMessage() {}
 
 func (x *OrderResult) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[13]
+	mi := &file_hostlink_hostlink_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1257,7 +1352,7 @@ func (x *OrderResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderResult.ProtoReflect.Descriptor instead.
 func (*OrderResult) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{13}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *OrderResult) GetId() string {
@@ -1298,7 +1393,7 @@ type OrderOutput struct {
 
 func (x *OrderOutput) Reset() {
 	*x = OrderOutput{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[14]
+	mi := &file_hostlink_hostlink_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1310,7 +1405,7 @@ func (x *OrderOutput) String() string {
 func (*OrderOutput) ProtoMessage() {}
 
 func (x *OrderOutput) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[14]
+	mi := &file_hostlink_hostlink_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1323,7 +1418,7 @@ func (x *OrderOutput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderOutput.ProtoReflect.Descriptor instead.
 func (*OrderOutput) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{14}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *OrderOutput) GetId() string {
@@ -1350,7 +1445,7 @@ type ProbeReply struct {
 
 func (x *ProbeReply) Reset() {
 	*x = ProbeReply{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[15]
+	mi := &file_hostlink_hostlink_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1362,7 +1457,7 @@ func (x *ProbeReply) String() string {
 func (*ProbeReply) ProtoMessage() {}
 
 func (x *ProbeReply) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[15]
+	mi := &file_hostlink_hostlink_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1375,7 +1470,7 @@ func (x *ProbeReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeReply.ProtoReflect.Descriptor instead.
 func (*ProbeReply) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{15}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ProbeReply) GetSentUnixNs() int64 {
@@ -1412,7 +1507,7 @@ type Instruction struct {
 
 func (x *Instruction) Reset() {
 	*x = Instruction{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[16]
+	mi := &file_hostlink_hostlink_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1424,7 +1519,7 @@ func (x *Instruction) String() string {
 func (*Instruction) ProtoMessage() {}
 
 func (x *Instruction) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[16]
+	mi := &file_hostlink_hostlink_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1437,7 +1532,7 @@ func (x *Instruction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Instruction.ProtoReflect.Descriptor instead.
 func (*Instruction) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{16}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Instruction) GetInstruction() isInstruction_Instruction {
@@ -1583,7 +1678,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[17]
+	mi := &file_hostlink_hostlink_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1595,7 +1690,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[17]
+	mi := &file_hostlink_hostlink_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1608,7 +1703,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{17}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Welcome) GetProtocol() uint32 {
@@ -1637,7 +1732,7 @@ type Snapshot struct {
 
 func (x *Snapshot) Reset() {
 	*x = Snapshot{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[18]
+	mi := &file_hostlink_hostlink_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1649,7 +1744,7 @@ func (x *Snapshot) String() string {
 func (*Snapshot) ProtoMessage() {}
 
 func (x *Snapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[18]
+	mi := &file_hostlink_hostlink_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1662,7 +1757,7 @@ func (x *Snapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
 func (*Snapshot) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{18}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Snapshot) GetRevision() uint64 {
@@ -1696,7 +1791,7 @@ type Directory struct {
 
 func (x *Directory) Reset() {
 	*x = Directory{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[19]
+	mi := &file_hostlink_hostlink_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1708,7 +1803,7 @@ func (x *Directory) String() string {
 func (*Directory) ProtoMessage() {}
 
 func (x *Directory) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[19]
+	mi := &file_hostlink_hostlink_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1721,7 +1816,7 @@ func (x *Directory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Directory.ProtoReflect.Descriptor instead.
 func (*Directory) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{19}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Directory) GetVersion() uint64 {
@@ -1755,7 +1850,7 @@ type DirectoryChange struct {
 
 func (x *DirectoryChange) Reset() {
 	*x = DirectoryChange{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[20]
+	mi := &file_hostlink_hostlink_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1767,7 +1862,7 @@ func (x *DirectoryChange) String() string {
 func (*DirectoryChange) ProtoMessage() {}
 
 func (x *DirectoryChange) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[20]
+	mi := &file_hostlink_hostlink_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1780,7 +1875,7 @@ func (x *DirectoryChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryChange.ProtoReflect.Descriptor instead.
 func (*DirectoryChange) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{20}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *DirectoryChange) GetFrom() uint64 {
@@ -1828,7 +1923,7 @@ type ServerName struct {
 
 func (x *ServerName) Reset() {
 	*x = ServerName{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[21]
+	mi := &file_hostlink_hostlink_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1840,7 +1935,7 @@ func (x *ServerName) String() string {
 func (*ServerName) ProtoMessage() {}
 
 func (x *ServerName) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[21]
+	mi := &file_hostlink_hostlink_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1853,7 +1948,7 @@ func (x *ServerName) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerName.ProtoReflect.Descriptor instead.
 func (*ServerName) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{21}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ServerName) GetHost() string {
@@ -1881,7 +1976,7 @@ type DirectoryState struct {
 
 func (x *DirectoryState) Reset() {
 	*x = DirectoryState{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[22]
+	mi := &file_hostlink_hostlink_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1893,7 +1988,7 @@ func (x *DirectoryState) String() string {
 func (*DirectoryState) ProtoMessage() {}
 
 func (x *DirectoryState) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[22]
+	mi := &file_hostlink_hostlink_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1906,7 +2001,7 @@ func (x *DirectoryState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryState.ProtoReflect.Descriptor instead.
 func (*DirectoryState) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{22}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *DirectoryState) GetServer() *ServerName {
@@ -1949,7 +2044,7 @@ type DirectoryServer struct {
 
 func (x *DirectoryServer) Reset() {
 	*x = DirectoryServer{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[23]
+	mi := &file_hostlink_hostlink_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1961,7 +2056,7 @@ func (x *DirectoryServer) String() string {
 func (*DirectoryServer) ProtoMessage() {}
 
 func (x *DirectoryServer) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[23]
+	mi := &file_hostlink_hostlink_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1974,7 +2069,7 @@ func (x *DirectoryServer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryServer.ProtoReflect.Descriptor instead.
 func (*DirectoryServer) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{23}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *DirectoryServer) GetHost() string {
@@ -2062,7 +2157,7 @@ type Order struct {
 
 func (x *Order) Reset() {
 	*x = Order{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[24]
+	mi := &file_hostlink_hostlink_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2074,7 +2169,7 @@ func (x *Order) String() string {
 func (*Order) ProtoMessage() {}
 
 func (x *Order) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[24]
+	mi := &file_hostlink_hostlink_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2087,7 +2182,7 @@ func (x *Order) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Order.ProtoReflect.Descriptor instead.
 func (*Order) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{24}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Order) GetId() string {
@@ -2134,7 +2229,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[25]
+	mi := &file_hostlink_hostlink_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2146,7 +2241,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[25]
+	mi := &file_hostlink_hostlink_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2159,7 +2254,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{25}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Cancel) GetOrder() string {
@@ -2178,7 +2273,7 @@ type Probe struct {
 
 func (x *Probe) Reset() {
 	*x = Probe{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[26]
+	mi := &file_hostlink_hostlink_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2190,7 +2285,7 @@ func (x *Probe) String() string {
 func (*Probe) ProtoMessage() {}
 
 func (x *Probe) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[26]
+	mi := &file_hostlink_hostlink_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2203,7 +2298,7 @@ func (x *Probe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Probe.ProtoReflect.Descriptor instead.
 func (*Probe) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{26}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Probe) GetSentUnixNs() int64 {
@@ -2222,7 +2317,7 @@ type Controllers struct {
 
 func (x *Controllers) Reset() {
 	*x = Controllers{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[27]
+	mi := &file_hostlink_hostlink_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2234,7 +2329,7 @@ func (x *Controllers) String() string {
 func (*Controllers) ProtoMessage() {}
 
 func (x *Controllers) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[27]
+	mi := &file_hostlink_hostlink_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2247,7 +2342,7 @@ func (x *Controllers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Controllers.ProtoReflect.Descriptor instead.
 func (*Controllers) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{27}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Controllers) GetAddresses() []string {
@@ -2315,7 +2410,7 @@ const file_hostlink_hostlink_proto_rawDesc = "" +
 	"\bchecksum\x18\x02 \x01(\tR\bchecksum\x12\x18\n" +
 	"\aproblem\x18\x03 \x01(\tR\aproblem\"O\n" +
 	"\x0eServerStatuses\x12=\n" +
-	"\aservers\x18\x01 \x03(\v2#.gatehouse.hostlink.v1.ServerStatusR\aservers\"\xfe\x04\n" +
+	"\aservers\x18\x01 \x03(\v2#.gatehouse.hostlink.v1.ServerStatusR\aservers\"\xb5\x05\n" +
 	"\fServerStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12\x14\n" +
@@ -2336,11 +2431,21 @@ const file_hostlink_hostlink_proto_rawDesc = "" +
 	"\aprofile\x18\x10 \x01(\tR\aprofile\x12\x18\n" +
 	"\aversion\x18\x11 \x01(\tR\aversion\x12&\n" +
 	"\x0fstarted_unix_ms\x18\x12 \x01(\x03R\rstartedUnixMs\x12\x18\n" +
-	"\amembers\x18\x13 \x03(\tR\amembers\x1a8\n" +
+	"\amembers\x18\x13 \x03(\tR\amembers\x125\n" +
+	"\x04exit\x18\x14 \x01(\v2!.gatehouse.hostlink.v1.ServerExitR\x04exit\x1a8\n" +
 	"\n" +
 	"PortsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"\xe5\x02\n" +
+	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"\xac\x01\n" +
+	"\n" +
+	"ServerExit\x12\x1c\n" +
+	"\n" +
+	"at_unix_ms\x18\x01 \x01(\x03R\batUnixMs\x12\x12\n" +
+	"\x04code\x18\x02 \x01(\x05R\x04code\x12\x16\n" +
+	"\x06signal\x18\x03 \x01(\tR\x06signal\x12\"\n" +
+	"\rout_of_memory\x18\x04 \x01(\bR\voutOfMemory\x12\x18\n" +
+	"\aunknown\x18\x05 \x01(\bR\aunknown\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\"\xe5\x02\n" +
 	"\vServerUsage\x12\x1f\n" +
 	"\vcpu_seconds\x18\x01 \x01(\x01R\n" +
 	"cpuSeconds\x12%\n" +
@@ -2455,7 +2560,7 @@ func file_hostlink_hostlink_proto_rawDescGZIP() []byte {
 	return file_hostlink_hostlink_proto_rawDescData
 }
 
-var file_hostlink_hostlink_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_hostlink_hostlink_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_hostlink_hostlink_proto_goTypes = []any{
 	(*JoinMessage)(nil),     // 0: gatehouse.hostlink.v1.JoinMessage
 	(*JoinStart)(nil),       // 1: gatehouse.hostlink.v1.JoinStart
@@ -2468,25 +2573,26 @@ var file_hostlink_hostlink_proto_goTypes = []any{
 	(*Acknowledge)(nil),     // 8: gatehouse.hostlink.v1.Acknowledge
 	(*ServerStatuses)(nil),  // 9: gatehouse.hostlink.v1.ServerStatuses
 	(*ServerStatus)(nil),    // 10: gatehouse.hostlink.v1.ServerStatus
-	(*ServerUsage)(nil),     // 11: gatehouse.hostlink.v1.ServerUsage
-	(*BackendUsage)(nil),    // 12: gatehouse.hostlink.v1.BackendUsage
-	(*OrderResult)(nil),     // 13: gatehouse.hostlink.v1.OrderResult
-	(*OrderOutput)(nil),     // 14: gatehouse.hostlink.v1.OrderOutput
-	(*ProbeReply)(nil),      // 15: gatehouse.hostlink.v1.ProbeReply
-	(*Instruction)(nil),     // 16: gatehouse.hostlink.v1.Instruction
-	(*Welcome)(nil),         // 17: gatehouse.hostlink.v1.Welcome
-	(*Snapshot)(nil),        // 18: gatehouse.hostlink.v1.Snapshot
-	(*Directory)(nil),       // 19: gatehouse.hostlink.v1.Directory
-	(*DirectoryChange)(nil), // 20: gatehouse.hostlink.v1.DirectoryChange
-	(*ServerName)(nil),      // 21: gatehouse.hostlink.v1.ServerName
-	(*DirectoryState)(nil),  // 22: gatehouse.hostlink.v1.DirectoryState
-	(*DirectoryServer)(nil), // 23: gatehouse.hostlink.v1.DirectoryServer
-	(*Order)(nil),           // 24: gatehouse.hostlink.v1.Order
-	(*Cancel)(nil),          // 25: gatehouse.hostlink.v1.Cancel
-	(*Probe)(nil),           // 26: gatehouse.hostlink.v1.Probe
-	(*Controllers)(nil),     // 27: gatehouse.hostlink.v1.Controllers
-	nil,                     // 28: gatehouse.hostlink.v1.ServerStatus.PortsEntry
-	nil,                     // 29: gatehouse.hostlink.v1.DirectoryServer.PortsEntry
+	(*ServerExit)(nil),      // 11: gatehouse.hostlink.v1.ServerExit
+	(*ServerUsage)(nil),     // 12: gatehouse.hostlink.v1.ServerUsage
+	(*BackendUsage)(nil),    // 13: gatehouse.hostlink.v1.BackendUsage
+	(*OrderResult)(nil),     // 14: gatehouse.hostlink.v1.OrderResult
+	(*OrderOutput)(nil),     // 15: gatehouse.hostlink.v1.OrderOutput
+	(*ProbeReply)(nil),      // 16: gatehouse.hostlink.v1.ProbeReply
+	(*Instruction)(nil),     // 17: gatehouse.hostlink.v1.Instruction
+	(*Welcome)(nil),         // 18: gatehouse.hostlink.v1.Welcome
+	(*Snapshot)(nil),        // 19: gatehouse.hostlink.v1.Snapshot
+	(*Directory)(nil),       // 20: gatehouse.hostlink.v1.Directory
+	(*DirectoryChange)(nil), // 21: gatehouse.hostlink.v1.DirectoryChange
+	(*ServerName)(nil),      // 22: gatehouse.hostlink.v1.ServerName
+	(*DirectoryState)(nil),  // 23: gatehouse.hostlink.v1.DirectoryState
+	(*DirectoryServer)(nil), // 24: gatehouse.hostlink.v1.DirectoryServer
+	(*Order)(nil),           // 25: gatehouse.hostlink.v1.Order
+	(*Cancel)(nil),          // 26: gatehouse.hostlink.v1.Cancel
+	(*Probe)(nil),           // 27: gatehouse.hostlink.v1.Probe
+	(*Controllers)(nil),     // 28: gatehouse.hostlink.v1.Controllers
+	nil,                     // 29: gatehouse.hostlink.v1.ServerStatus.PortsEntry
+	nil,                     // 30: gatehouse.hostlink.v1.DirectoryServer.PortsEntry
 }
 var file_hostlink_hostlink_proto_depIdxs = []int32{
 	1,  // 0: gatehouse.hostlink.v1.JoinMessage.start:type_name -> gatehouse.hostlink.v1.JoinStart
@@ -2494,41 +2600,42 @@ var file_hostlink_hostlink_proto_depIdxs = []int32{
 	6,  // 2: gatehouse.hostlink.v1.Report.hello:type_name -> gatehouse.hostlink.v1.Hello
 	8,  // 3: gatehouse.hostlink.v1.Report.acknowledge:type_name -> gatehouse.hostlink.v1.Acknowledge
 	9,  // 4: gatehouse.hostlink.v1.Report.servers:type_name -> gatehouse.hostlink.v1.ServerStatuses
-	13, // 5: gatehouse.hostlink.v1.Report.order_result:type_name -> gatehouse.hostlink.v1.OrderResult
-	14, // 6: gatehouse.hostlink.v1.Report.order_output:type_name -> gatehouse.hostlink.v1.OrderOutput
-	15, // 7: gatehouse.hostlink.v1.Report.probe_reply:type_name -> gatehouse.hostlink.v1.ProbeReply
+	14, // 5: gatehouse.hostlink.v1.Report.order_result:type_name -> gatehouse.hostlink.v1.OrderResult
+	15, // 6: gatehouse.hostlink.v1.Report.order_output:type_name -> gatehouse.hostlink.v1.OrderOutput
+	16, // 7: gatehouse.hostlink.v1.Report.probe_reply:type_name -> gatehouse.hostlink.v1.ProbeReply
 	7,  // 8: gatehouse.hostlink.v1.Report.facts:type_name -> gatehouse.hostlink.v1.Facts
 	5,  // 9: gatehouse.hostlink.v1.Report.directory_lost:type_name -> gatehouse.hostlink.v1.DirectoryLost
 	7,  // 10: gatehouse.hostlink.v1.Hello.facts:type_name -> gatehouse.hostlink.v1.Facts
 	10, // 11: gatehouse.hostlink.v1.ServerStatuses.servers:type_name -> gatehouse.hostlink.v1.ServerStatus
-	28, // 12: gatehouse.hostlink.v1.ServerStatus.ports:type_name -> gatehouse.hostlink.v1.ServerStatus.PortsEntry
-	11, // 13: gatehouse.hostlink.v1.ServerStatus.usage:type_name -> gatehouse.hostlink.v1.ServerUsage
-	12, // 14: gatehouse.hostlink.v1.ServerUsage.backends:type_name -> gatehouse.hostlink.v1.BackendUsage
-	18, // 15: gatehouse.hostlink.v1.Instruction.snapshot:type_name -> gatehouse.hostlink.v1.Snapshot
-	19, // 16: gatehouse.hostlink.v1.Instruction.directory:type_name -> gatehouse.hostlink.v1.Directory
-	24, // 17: gatehouse.hostlink.v1.Instruction.order:type_name -> gatehouse.hostlink.v1.Order
-	26, // 18: gatehouse.hostlink.v1.Instruction.probe:type_name -> gatehouse.hostlink.v1.Probe
-	27, // 19: gatehouse.hostlink.v1.Instruction.controllers:type_name -> gatehouse.hostlink.v1.Controllers
-	25, // 20: gatehouse.hostlink.v1.Instruction.cancel:type_name -> gatehouse.hostlink.v1.Cancel
-	17, // 21: gatehouse.hostlink.v1.Instruction.welcome:type_name -> gatehouse.hostlink.v1.Welcome
-	20, // 22: gatehouse.hostlink.v1.Instruction.directory_change:type_name -> gatehouse.hostlink.v1.DirectoryChange
-	23, // 23: gatehouse.hostlink.v1.Directory.servers:type_name -> gatehouse.hostlink.v1.DirectoryServer
-	23, // 24: gatehouse.hostlink.v1.DirectoryChange.servers:type_name -> gatehouse.hostlink.v1.DirectoryServer
-	22, // 25: gatehouse.hostlink.v1.DirectoryChange.states:type_name -> gatehouse.hostlink.v1.DirectoryState
-	21, // 26: gatehouse.hostlink.v1.DirectoryChange.gone:type_name -> gatehouse.hostlink.v1.ServerName
-	21, // 27: gatehouse.hostlink.v1.DirectoryState.server:type_name -> gatehouse.hostlink.v1.ServerName
-	29, // 28: gatehouse.hostlink.v1.DirectoryServer.ports:type_name -> gatehouse.hostlink.v1.DirectoryServer.PortsEntry
-	0,  // 29: gatehouse.hostlink.v1.HostLink.Join:input_type -> gatehouse.hostlink.v1.JoinMessage
-	4,  // 30: gatehouse.hostlink.v1.HostLink.Connect:input_type -> gatehouse.hostlink.v1.Report
-	2,  // 31: gatehouse.hostlink.v1.HostLink.Sign:input_type -> gatehouse.hostlink.v1.SignRequest
-	0,  // 32: gatehouse.hostlink.v1.HostLink.Join:output_type -> gatehouse.hostlink.v1.JoinMessage
-	16, // 33: gatehouse.hostlink.v1.HostLink.Connect:output_type -> gatehouse.hostlink.v1.Instruction
-	3,  // 34: gatehouse.hostlink.v1.HostLink.Sign:output_type -> gatehouse.hostlink.v1.Certificate
-	32, // [32:35] is the sub-list for method output_type
-	29, // [29:32] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	29, // 12: gatehouse.hostlink.v1.ServerStatus.ports:type_name -> gatehouse.hostlink.v1.ServerStatus.PortsEntry
+	12, // 13: gatehouse.hostlink.v1.ServerStatus.usage:type_name -> gatehouse.hostlink.v1.ServerUsage
+	11, // 14: gatehouse.hostlink.v1.ServerStatus.exit:type_name -> gatehouse.hostlink.v1.ServerExit
+	13, // 15: gatehouse.hostlink.v1.ServerUsage.backends:type_name -> gatehouse.hostlink.v1.BackendUsage
+	19, // 16: gatehouse.hostlink.v1.Instruction.snapshot:type_name -> gatehouse.hostlink.v1.Snapshot
+	20, // 17: gatehouse.hostlink.v1.Instruction.directory:type_name -> gatehouse.hostlink.v1.Directory
+	25, // 18: gatehouse.hostlink.v1.Instruction.order:type_name -> gatehouse.hostlink.v1.Order
+	27, // 19: gatehouse.hostlink.v1.Instruction.probe:type_name -> gatehouse.hostlink.v1.Probe
+	28, // 20: gatehouse.hostlink.v1.Instruction.controllers:type_name -> gatehouse.hostlink.v1.Controllers
+	26, // 21: gatehouse.hostlink.v1.Instruction.cancel:type_name -> gatehouse.hostlink.v1.Cancel
+	18, // 22: gatehouse.hostlink.v1.Instruction.welcome:type_name -> gatehouse.hostlink.v1.Welcome
+	21, // 23: gatehouse.hostlink.v1.Instruction.directory_change:type_name -> gatehouse.hostlink.v1.DirectoryChange
+	24, // 24: gatehouse.hostlink.v1.Directory.servers:type_name -> gatehouse.hostlink.v1.DirectoryServer
+	24, // 25: gatehouse.hostlink.v1.DirectoryChange.servers:type_name -> gatehouse.hostlink.v1.DirectoryServer
+	23, // 26: gatehouse.hostlink.v1.DirectoryChange.states:type_name -> gatehouse.hostlink.v1.DirectoryState
+	22, // 27: gatehouse.hostlink.v1.DirectoryChange.gone:type_name -> gatehouse.hostlink.v1.ServerName
+	22, // 28: gatehouse.hostlink.v1.DirectoryState.server:type_name -> gatehouse.hostlink.v1.ServerName
+	30, // 29: gatehouse.hostlink.v1.DirectoryServer.ports:type_name -> gatehouse.hostlink.v1.DirectoryServer.PortsEntry
+	0,  // 30: gatehouse.hostlink.v1.HostLink.Join:input_type -> gatehouse.hostlink.v1.JoinMessage
+	4,  // 31: gatehouse.hostlink.v1.HostLink.Connect:input_type -> gatehouse.hostlink.v1.Report
+	2,  // 32: gatehouse.hostlink.v1.HostLink.Sign:input_type -> gatehouse.hostlink.v1.SignRequest
+	0,  // 33: gatehouse.hostlink.v1.HostLink.Join:output_type -> gatehouse.hostlink.v1.JoinMessage
+	17, // 34: gatehouse.hostlink.v1.HostLink.Connect:output_type -> gatehouse.hostlink.v1.Instruction
+	3,  // 35: gatehouse.hostlink.v1.HostLink.Sign:output_type -> gatehouse.hostlink.v1.Certificate
+	33, // [33:36] is the sub-list for method output_type
+	30, // [30:33] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_hostlink_hostlink_proto_init() }
@@ -2551,7 +2658,7 @@ func file_hostlink_hostlink_proto_init() {
 		(*Report_Facts)(nil),
 		(*Report_DirectoryLost)(nil),
 	}
-	file_hostlink_hostlink_proto_msgTypes[16].OneofWrappers = []any{
+	file_hostlink_hostlink_proto_msgTypes[17].OneofWrappers = []any{
 		(*Instruction_Snapshot)(nil),
 		(*Instruction_Directory)(nil),
 		(*Instruction_Order)(nil),
@@ -2567,7 +2674,7 @@ func file_hostlink_hostlink_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hostlink_hostlink_proto_rawDesc), len(file_hostlink_hostlink_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   30,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
