@@ -45,7 +45,9 @@ func unpack(t *testing.T, data []byte) map[string]string {
 }
 
 func TestASupportBundleTellsAllButTheSecrets(t *testing.T) {
-	p := start(t, controller.Config{})
+	p := start(t, controller.Config{Recent: func() []byte {
+		return []byte(`{"message":"connected to postgres://gatehouse:top-secret-5@db","token-secret":"top-secret-6"}` + "\n")
+	}})
 	roster(t, p)
 	p.do("add", "/profile=web/subsystem=datasources")
 	p.do("add", "/profile=web/subsystem=datasources/data-source=db", "jndi-name", "java:jboss/datasources/db", "driver-name", "postgresql", "password", "top-secret-1",
@@ -69,7 +71,8 @@ func TestASupportBundleTellsAllButTheSecrets(t *testing.T) {
 	files := unpack(t, data)
 	for name, has := range map[string]string{
 		"domain.toml": "web-context", "history.json": `"author"`, "rollouts.json": "[", "hosts.json": `"h1"`, "servers.json": "STARTED", "controllers.json": `"c1"`,
-		"replication.json": `"leader"`, "goroutines.txt": "goroutine ", "hosts/h1.tar.gz": "bundle of h1", "hosts/h2.tar.gz": "bundle of h2",
+		"replication.json": `"leader"`, "controllers/c1/goroutines.txt": "goroutine ",
+		"controllers/c1/state.json": `"leads": true`, "controllers/c1/controller.log": "gatehouse:***", "hosts/h1.tar.gz": "bundle of h1", "hosts/h2.tar.gz": "bundle of h2",
 	} {
 		if name != "domain.toml" && !strings.Contains(files[name], has) {
 			t.Errorf("%s lacks %s: %.200s", name, has, files[name])

@@ -52,6 +52,9 @@ type Config struct {
 	Version string
 	Clock   clock.Clock
 	Log     zerolog.Logger
+	// Recent is what was logged last, JSON lines, for support bundles; nil: it is
+	// not kept.
+	Recent func() []byte
 }
 
 // The default addresses.

@@ -77,7 +77,7 @@ func (c *Controller) assemble(in installation) (*parts, error) {
 	p.publisher = publisher.New(publisher.Config{Source: p.replica, Registrar: registrar{p}, Version: c.cfg.Version, Clock: c.cfg.Clock, Log: c.cfg.Log})
 	p.authority = authority.New(authority.Config{Records: p.replica, Presence: p.publisher, Clock: c.cfg.Clock})
 	p.desk = operations.New(operations.Config{
-		Replica: p.replica, Leader: p.leader, Authority: p.authority, Publisher: p.publisher, Clock: c.cfg.Clock, Log: c.cfg.Log,
+		Replica: p.replica, Leader: p.leader, Authority: p.authority, Publisher: p.publisher, Papers: p.papersOf, Clock: c.cfg.Clock, Log: c.cfg.Log,
 	})
 	sessions, err := hkdf.Key(sha256.New, in.LogKey, nil, "gatehouse management sessions v1", 32)
 	if err != nil {
@@ -159,7 +159,7 @@ func (p *parts) serveNative(ctx context.Context) error {
 	)
 	server := grpc.NewServer(options...)
 	hostlink.RegisterHostLinkServer(server, &hosts{authority: p.authority, publisher: p.publisher, log: p.cfg.Log})
-	peerlink.RegisterPeerLinkServer(server, &peers.Server{Domain: p.desk, Authority: p.authority, Publisher: p.publisher, LogKey: p.in.LogKey})
+	peerlink.RegisterPeerLinkServer(server, &peers.Server{Domain: p.desk, Authority: p.authority, Publisher: p.publisher, LogKey: p.in.LogKey, Papers: p.papers})
 	p.api.Register(server)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(p.listeners.native) }()

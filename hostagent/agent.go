@@ -67,6 +67,9 @@ type Config struct {
 	// Rand gives numbers in [0,1) for back-offs.
 	Rand func() float64
 	Log  zerolog.Logger
+	// Recent is what was logged last, JSON lines, for support bundles; nil: it is
+	// not kept.
+	Recent func() []byte
 	// Timing is supervisor.DefaultTiming when zero.
 	Timing supervisor.Timing
 }

@@ -79,6 +79,9 @@ func (a *Agent) bundle(output func([]byte) error) error {
 		pprof.Lookup("goroutine").WriteTo(&goroutines, 2),
 		add("goroutines.txt", goroutines.Bytes()),
 	)
+	if a.config.Recent != nil {
+		err = errors.Join(err, add("agent.log", maskLines(a.config.Recent())))
+	}
 	for _, name := range sortedNames(configs) {
 		var log bytes.Buffer
 		err = errors.Join(err, add("servers/"+name+"/configuration.json", maskJSON(configs[name])))
@@ -89,6 +92,30 @@ func (a *Agent) bundle(output func([]byte) error) error {
 		err = errors.Join(err, add("servers/"+name+"/server.log", log.Bytes()))
 	}
 	return errors.Join(err, t.Close(), z.Close())
+}
+
+// withinLine is withinURL for texts that are full of addresses with ports.
+var withinLine = regexp.MustCompile(`(?i)(://[^/@:\s"]*:)[^/@\s"]+@|(\bpassword=)[^&;\s"]+`)
+
+// maskLines masks a log of JSON lines; what is no JSON has its addresses masked.
+func maskLines(text []byte) []byte {
+	var out bytes.Buffer
+	for line := range bytes.Lines(text) {
+		var fields map[string]any
+		secret := false
+		if json.Unmarshal(line, &fields) == nil {
+			for name := range fields {
+				if sensitive.MatchString(name) {
+					fields[name], secret = masked, true
+				}
+			}
+		}
+		if again, err := json.Marshal(fields); secret && err == nil {
+			line = append(again, '\n')
+		}
+		out.Write(withinLine.ReplaceAll(line, []byte("$1$2"+masked)))
+	}
+	return out.Bytes()
 }
 
 func addJSON(add func(string, []byte) error, name string, v any) error {

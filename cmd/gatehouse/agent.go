@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/gatehouse-idp/gatehouse/hostagent"
+	"github.com/gatehouse-idp/gatehouse/internal/logs"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/internal/tasks"
 	"github.com/gatehouse-idp/gatehouse/servergroups"
@@ -44,13 +45,13 @@ type agentServe struct{}
 // Run runs the agent until ctx ends; the servers end with it unless
 // --keep-servers.
 func (agentServe) Run(ctx context.Context, env Env, c *agentCommand) error {
-	log, err := c.logger(env)
+	log, recent, err := c.remembered(env)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := c.lifetime(ctx, env)
 	defer cancel()
-	k := newKeeper(c.agentFlags, c.Dir, env, log)
+	k := newKeeper(c.agentFlags, c.Dir, env, log, recent)
 	// A new program takes this process over as it is: systemd need not know.
 	run := func(ctx context.Context) error {
 		defer cancel() // an agent that was shut down is the end of the process
@@ -60,7 +61,7 @@ func (agentServe) Run(ctx context.Context, env Env, c *agentCommand) error {
 }
 
 // config is what an agent in a folder rests on.
-func (c agentFlags) config(dir string, env Env, log zerolog.Logger) (config hostagent.Config, err error) {
+func (c agentFlags) config(dir string, env Env, log zerolog.Logger, recent *logs.Ring) (config hostagent.Config, err error) {
 	text, err := os.ReadFile(c.HostConfig)
 	if err != nil {
 		return config, problem.Invalid.Errorf("cannot read the host's file: %w", err)
@@ -88,7 +89,7 @@ func (c agentFlags) config(dir string, env Env, log zerolog.Logger) (config host
 		// replaced, the agent's own will do.
 		Command: []string{env.Program, "server"}, Spare: ownImage, Health: c.Health,
 		Env: os.Environ(), Properties: properties, KeepServers: c.KeepServers, StopTimeout: c.StopTimeout,
-		Version: version, Clock: env.Clock, Rand: rand.Float64, Log: log,
+		Version: version, Clock: env.Clock, Rand: rand.Float64, Log: log, Recent: recent.Text,
 	}, nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/gatehouse-idp/gatehouse/controller"
+	"github.com/gatehouse-idp/gatehouse/internal/logs"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/internal/tasks"
 	"github.com/gatehouse-idp/gatehouse/management/access"
@@ -49,13 +50,13 @@ type controllerServe struct{}
 
 // Run runs a controller until ctx ends.
 func (controllerServe) Run(ctx context.Context, env Env, c *controllerCommand) error {
-	log, err := c.logger(env)
+	log, recent, err := c.remembered(env)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := c.lifetime(ctx, env)
 	defer cancel()
-	one, err := c.build(c.Dir, env, log)
+	one, err := c.build(c.Dir, env, log, recent)
 	if err != nil {
 		return err
 	}
@@ -72,7 +73,7 @@ type builtController struct {
 }
 
 // build makes a controller in a folder.
-func (c controllerFlags) build(dir string, env Env, log zerolog.Logger) (*builtController, error) {
+func (c controllerFlags) build(dir string, env Env, log zerolog.Logger, recent *logs.Ring) (*builtController, error) {
 	seed, err := c.seed()
 	if err != nil {
 		return nil, err
@@ -100,7 +101,7 @@ func (c controllerFlags) build(dir string, env Env, log zerolog.Logger) (*builtC
 	one, err := controller.New(controller.Config{
 		Dir: dir, Name: c.Name, Native: c.Native, HTTP: c.HTTP, Replication: c.Raft, Advertise: c.Advertise,
 		Seed: seed, SeedFile: c.Config, Join: c.Join, JoinToken: token,
-		Audit: audit, Metrics: metrics, Version: version, Clock: env.Clock, Log: log,
+		Audit: audit, Metrics: metrics, Version: version, Clock: env.Clock, Log: log, Recent: recent.Text,
 	})
 	if err != nil {
 		return nil, errors.Join(err, audit.Close())

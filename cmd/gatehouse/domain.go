@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/gatehouse-idp/gatehouse/client"
+	"github.com/gatehouse-idp/gatehouse/internal/logs"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/internal/tasks"
 	"github.com/gatehouse-idp/gatehouse/profiles"
@@ -28,13 +29,13 @@ type domainCommand struct {
 // joins over the loopback interface as any other does; its token is made at
 // the first start.
 func (c domainCommand) Run(ctx context.Context, env Env) error {
-	log, err := c.logger(env)
+	log, recent, err := c.remembered(env)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := c.lifetime(ctx, env)
 	defer cancel()
-	one, err := c.controllerFlags.build(filepath.Join(c.Dir, "controller"), env, log)
+	one, err := c.controllerFlags.build(filepath.Join(c.Dir, "controller"), env, log, recent)
 	if err != nil {
 		return err
 	}
@@ -44,11 +45,11 @@ func (c domainCommand) Run(ctx context.Context, env Env) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		return c.runAgent(ctx, env, one, log)
+		return c.runAgent(ctx, env, one, log, recent)
 	}})...))
 }
 
-func (c domainCommand) runAgent(ctx context.Context, env Env, one *builtController, log zerolog.Logger) error {
+func (c domainCommand) runAgent(ctx context.Context, env Env, one *builtController, log zerolog.Logger, recent *logs.Ring) error {
 	native, _, socket := one.Addresses()
 	c.DomainController = append([]string{native}, c.DomainController...)
 	if c.JoinToken == "" {
@@ -58,7 +59,7 @@ func (c domainCommand) runAgent(ctx context.Context, env Env, one *builtControll
 		}
 		c.JoinToken = token
 	}
-	return newKeeper(c.agentFlags, filepath.Join(c.Dir, "host"), env, log).Run(ctx)
+	return newKeeper(c.agentFlags, filepath.Join(c.Dir, "host"), env, log, recent).Run(ctx)
 }
 
 // ownToken is the file with this host's join token, made at the first start.

@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/gatehouse-idp/gatehouse/hostagent"
+	"github.com/gatehouse-idp/gatehouse/internal/logs"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 )
 
@@ -20,13 +21,14 @@ type keeper struct {
 	dir     string
 	env     Env
 	log     zerolog.Logger
+	recent  *logs.Ring
 	ready   chan struct{}
 	current atomic.Pointer[hostagent.Agent]
 	last    hostagent.Config // of the newest agent; only Run's goroutine uses it
 }
 
-func newKeeper(flags agentFlags, dir string, env Env, log zerolog.Logger) *keeper {
-	return &keeper{flags: flags, dir: dir, env: env, log: log, ready: make(chan struct{})}
+func newKeeper(flags agentFlags, dir string, env Env, log zerolog.Logger, recent *logs.Ring) *keeper {
+	return &keeper{flags: flags, dir: dir, env: env, log: log, recent: recent, ready: make(chan struct{})}
 }
 
 // Run runs agents until ctx ends or one ends otherwise. hostagent.ErrRestart is
@@ -55,7 +57,7 @@ func (k *keeper) Run(ctx context.Context) error {
 // next makes the next agent. A host's file that cannot be used must not end a
 // host that runs: it goes on with what the file said before.
 func (k *keeper) next() (*hostagent.Agent, error) {
-	config, err := k.flags.config(k.dir, k.env, k.log)
+	config, err := k.flags.config(k.dir, k.env, k.log, k.recent)
 	if err == nil {
 		var agent *hostagent.Agent
 		if agent, err = hostagent.New(config); err == nil {

@@ -9,12 +9,13 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/gatehouse-idp/gatehouse/internal/clock"
+	"github.com/gatehouse-idp/gatehouse/internal/logs"
 )
 
 func TestAHostsFileThatIsBrokenAtAReloadDoesNotEndTheHost(t *testing.T) {
 	file := write(t, "name = \"h1\"\n[domain-controller.local]\n")
 	var log strings.Builder
-	k := newKeeper(agentFlags{HostConfig: file}, t.TempDir(), Env{Clock: clock.Real(), Program: ownImage}, zerolog.New(&log))
+	k := newKeeper(agentFlags{HostConfig: file}, t.TempDir(), Env{Clock: clock.Real(), Program: ownImage}, zerolog.New(&log), logs.NewRing(1000))
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, text := range []string{"", "name = ", "name = \"h1\"\n", "name = \"h1\"\n[domain-controller.local]\n"} {
@@ -36,7 +37,7 @@ func TestAHostsFileThatIsBrokenAtAReloadDoesNotEndTheHost(t *testing.T) {
 	if err := os.WriteFile(file, []byte("name = "), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := newKeeper(agentFlags{HostConfig: file}, t.TempDir(), Env{Clock: clock.Real()}, zerolog.Nop()).next(); err == nil {
+	if _, err := newKeeper(agentFlags{HostConfig: file}, t.TempDir(), Env{Clock: clock.Real()}, zerolog.Nop(), logs.NewRing(1000)).next(); err == nil {
 		t.Error("a first start with a broken file succeeded")
 	}
 }

@@ -20,11 +20,21 @@ type logFlags struct {
 
 // logger is the process's logger, on standard error.
 func (f logFlags) logger(env Env) (zerolog.Logger, error) {
+	log, _, err := f.remembered(env)
+	return log, err
+}
+
+// remembers is how much of its own log a process keeps for support bundles.
+const remembers = 1 << 20
+
+// remembered is the process's logger, on standard error, and what it wrote last.
+func (f logFlags) remembered(env Env) (zerolog.Logger, *logs.Ring, error) {
 	level, err := zerolog.ParseLevel(f.LogLevel)
 	if err != nil {
-		return zerolog.Nop(), problem.Invalid.Errorf("cannot use log level %q: %w", f.LogLevel, err)
+		return zerolog.Nop(), nil, problem.Invalid.Errorf("cannot use log level %q: %w", f.LogLevel, err)
 	}
-	return logs.New(env.Stderr, f.LogFormat, level, env.Clock), nil
+	ring := logs.NewRing(remembers)
+	return logs.Remembering(env.Stderr, ring, f.LogFormat, level, env.Clock), ring, nil
 }
 
 // tree are the loggers of a process whose logging its configuration describes.

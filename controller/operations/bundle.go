@@ -10,13 +10,14 @@ import (
 	"encoding/json"
 	"errors"
 	"hash"
+	"maps"
 	"regexp"
-	"runtime/pprof"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/gatehouse-idp/gatehouse/controller/peers"
 	"github.com/gatehouse-idp/gatehouse/controller/publisher"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/management/access"
@@ -63,8 +64,8 @@ type piece struct {
 }
 
 // supportBundle gives what support needs as a .tar.gz: the configuration and its
-// history with secrets masked, what runs, this controller's goroutines, and the
-// bundles of the hosts with their servers' logs. :support-bundle for the domain,
+// history with secrets masked, what runs, of each controller its newest log lines,
+// goroutines and state, and the bundles of the hosts with their servers' logs. :support-bundle for the domain,
 // /host=x:support-bundle for one host. Followed, it is streamed as events.
 func (d *Desk) supportBundle(ctx context.Context, r request) (api.Response, error) {
 	now := d.clock.Now().UTC()
@@ -102,7 +103,7 @@ func (d *Desk) bundledHosts(r request) []string {
 	return names
 }
 
-// bundleDomain adds what the domain and this controller are.
+// bundleDomain adds what the domain and its controllers are.
 func (d *Desk) bundleDomain(ctx context.Context, b *bundle) error {
 	ask := func(name, file string, address profiles.Address, params map[string]any) error {
 		op := profiles.Operation{Name: name, Address: address, Params: params}
@@ -121,7 +122,6 @@ func (d *Desk) bundleDomain(ctx context.Context, b *bundle) error {
 		return b.addJSON(file, shown)
 	}
 	every := profiles.Address{{Type: "host", Name: profiles.Wildcard}, {Type: "server", Name: profiles.Wildcard}}
-	var goroutines bytes.Buffer
 	return errors.Join(
 		ask("read-config-as-toml", "domain.toml", nil, nil),
 		ask("history", "history.json", nil, map[string]any{"limit": int64(bundleHistory)}),
@@ -130,9 +130,28 @@ func (d *Desk) bundleDomain(ctx context.Context, b *bundle) error {
 		ask("controllers", "controllers.json", nil, nil),
 		ask("read-resource", "servers.json", every, nil),
 		b.addJSON("replication.json", d.replica.Status()),
-		pprof.Lookup("goroutine").WriteTo(&goroutines, 2),
-		b.add("goroutines.txt", goroutines.Bytes()),
+		d.bundleControllers(ctx, b),
 	)
+}
+
+// bundleControllers adds what each controller has of its own. One that does not
+// answer is left out and said.
+func (d *Desk) bundleControllers(ctx context.Context, b *bundle) error {
+	if d.papers == nil {
+		return nil
+	}
+	for _, r := range d.replica.Records(peers.KindController) {
+		files, err := d.papers(ctx, r.Key)
+		if err != nil {
+			b.problems = append(b.problems, "controller "+r.Key+": "+err.Error())
+		}
+		for _, name := range slices.Sorted(maps.Keys(files)) {
+			if err := b.add("controllers/"+r.Key+"/"+name, files[name]); err != nil {
+				return err
+			}
+		}
+	}
+	return ctx.Err()
 }
 
 // bundleHosts adds the hosts' own bundles, each as it is. A host that does not

@@ -39,14 +39,16 @@ type Leader interface {
 	Join(ctx context.Context, name string, at peers.Place) error
 }
 
-// Config says what a Desk needs; every field is required.
+// Config says what a Desk needs; every field but Papers is required.
 type Config struct {
 	Replica   *replica.Replica
 	Leader    Leader
 	Authority *authority.Authority
 	Publisher *publisher.Publisher
-	Clock     clock.Clock
-	Log       zerolog.Logger
+	// Papers gives a controller's own files of a support bundle, by name.
+	Papers func(ctx context.Context, controller string) (map[string][]byte, error)
+	Clock  clock.Clock
+	Log    zerolog.Logger
 }
 
 // Desk carries out operations. It is safe for concurrent use.
@@ -56,6 +58,7 @@ type Desk struct {
 	authority *authority.Authority
 	publisher *publisher.Publisher
 	engine    *rollout.Engine
+	papers    func(ctx context.Context, controller string) (map[string][]byte, error)
 	clock     clock.Clock
 	log       zerolog.Logger
 
@@ -66,7 +69,7 @@ type Desk struct {
 
 // New makes a Desk.
 func New(cfg Config) *Desk {
-	d := &Desk{replica: cfg.Replica, leader: cfg.Leader, authority: cfg.Authority, publisher: cfg.Publisher, clock: cfg.Clock, log: cfg.Log}
+	d := &Desk{replica: cfg.Replica, leader: cfg.Leader, authority: cfg.Authority, publisher: cfg.Publisher, papers: cfg.Papers, clock: cfg.Clock, log: cfg.Log}
 	d.engine = rollout.New(rollout.Config{Hosts: cfg.Publisher, Records: cfg.Replica, Restorer: d, Clock: cfg.Clock, Log: cfg.Log})
 	return d
 }

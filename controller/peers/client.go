@@ -220,3 +220,18 @@ func JoinAt(ctx context.Context, address string, identity *certs.Identity, allow
 	_, err = peerlink.NewPeerLinkClient(conn).Join(ctx, &peerlink.JoinRequest{Replication: at.Replication, Native: at.Native})
 	return problem.FromGRPC(err)
 }
+
+// supportLimit bounds the files of one controller, bytes.
+const supportLimit = 64 << 20
+
+// SupportAt gets the own files of a support bundle of the controller at an
+// address, by name.
+func SupportAt(ctx context.Context, address string, identity *certs.Identity, allow certs.Allow) (map[string][]byte, error) {
+	conn, err := Dial(address, identity, allow)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	answer, err := peerlink.NewPeerLinkClient(conn).Support(ctx, &peerlink.SupportRequest{}, grpc.MaxCallRecvMsgSize(supportLimit))
+	return answer.GetFiles(), problem.FromGRPC(err)
+}

@@ -37,6 +37,8 @@ type Server struct {
 	Authority *authority.Authority
 	Publisher *publisher.Publisher
 	LogKey    []byte // seals the replicated log
+	// Papers gives this controller's own files of a support bundle, by name.
+	Papers func() (map[string][]byte, error)
 }
 
 // Enrol implements peerlink.PeerLinkServer.
@@ -108,6 +110,16 @@ func (s *Server) Follow(f *peerlink.Forward, stream grpc.ServerStreamingServer[p
 		return problem.ToGRPC(err)
 	}
 	return stream.Send(&peerlink.ForwardResponse{Response: response})
+}
+
+// Support implements peerlink.PeerLinkServer.
+func (s *Server) Support(ctx context.Context, _ *peerlink.SupportRequest) (*peerlink.SupportResponse, error) {
+	_, err := s.controller(ctx)
+	if err != nil {
+		return nil, problem.ToGRPC(err)
+	}
+	files, err := s.Papers()
+	return &peerlink.SupportResponse{Files: files}, problem.ToGRPC(err)
 }
 
 // Relay implements peerlink.PeerLinkServer.

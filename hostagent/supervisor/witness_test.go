@@ -137,9 +137,9 @@ func TestAServerThatEndedWithoutAnyAgentIsExplainedByItsLastWords(t *testing.T) 
 			if err := s.Adopt(spec, c.p); !problem.Is(err, problem.NotFound) {
 				t.Fatalf("Adopt = %v, want NotFound", err)
 			}
-			st, err := s.Of("one")
-			if err != nil || st.Exit == nil || st.Exit.String() != c.want || st.Message != c.want || st.Exit.At.IsZero() {
-				t.Errorf("%+v, %v; want an exit %q", st, err, c.want)
+			st := eventually(t, s, "one", func(st Status) bool { return st.Exit != nil })
+			if st.Exit.String() != c.want || st.Message != c.want || st.Exit.At.IsZero() {
+				t.Errorf("%+v; want an exit %q", st, c.want)
 			}
 			if _, still := f.journal["one"]; still {
 				t.Error("the record of the process is still there")

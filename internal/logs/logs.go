@@ -35,6 +35,14 @@ func New(w io.Writer, format Format, level zerolog.Level, c clock.Clock) zerolog
 	return stamped(w, c).Level(level)
 }
 
+// Remembering is New with a ring that gets the same lines in JSON.
+func Remembering(w io.Writer, ring *Ring, format Format, level zerolog.Level, c clock.Clock) zerolog.Logger {
+	if format == Human || format == Auto && terminal(w) {
+		w = console(w, false)
+	}
+	return stamped(zerolog.MultiLevelWriter(w, ring), c).Level(level)
+}
+
 func terminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))

@@ -312,6 +312,87 @@ func (x *ForwardResponse) GetEvent() []byte {
 	return nil
 }
 
+type SupportRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SupportRequest) Reset() {
+	*x = SupportRequest{}
+	mi := &file_peerlink_peerlink_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SupportRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SupportRequest) ProtoMessage() {}
+
+func (x *SupportRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_peerlink_peerlink_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SupportRequest.ProtoReflect.Descriptor instead.
+func (*SupportRequest) Descriptor() ([]byte, []int) {
+	return file_peerlink_peerlink_proto_rawDescGZIP(), []int{6}
+}
+
+type SupportResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By file name; secrets masked.
+	Files         map[string][]byte `protobuf:"bytes,1,rep,name=files,proto3" json:"files,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SupportResponse) Reset() {
+	*x = SupportResponse{}
+	mi := &file_peerlink_peerlink_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SupportResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SupportResponse) ProtoMessage() {}
+
+func (x *SupportResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_peerlink_peerlink_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SupportResponse.ProtoReflect.Descriptor instead.
+func (*SupportResponse) Descriptor() ([]byte, []int) {
+	return file_peerlink_peerlink_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *SupportResponse) GetFiles() map[string][]byte {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
 type ReadIndexRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -320,7 +401,7 @@ type ReadIndexRequest struct {
 
 func (x *ReadIndexRequest) Reset() {
 	*x = ReadIndexRequest{}
-	mi := &file_peerlink_peerlink_proto_msgTypes[6]
+	mi := &file_peerlink_peerlink_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -332,7 +413,7 @@ func (x *ReadIndexRequest) String() string {
 func (*ReadIndexRequest) ProtoMessage() {}
 
 func (x *ReadIndexRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_peerlink_peerlink_proto_msgTypes[6]
+	mi := &file_peerlink_peerlink_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -345,7 +426,7 @@ func (x *ReadIndexRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadIndexRequest.ProtoReflect.Descriptor instead.
 func (*ReadIndexRequest) Descriptor() ([]byte, []int) {
-	return file_peerlink_peerlink_proto_rawDescGZIP(), []int{6}
+	return file_peerlink_peerlink_proto_rawDescGZIP(), []int{8}
 }
 
 type ReadIndexResponse struct {
@@ -357,7 +438,7 @@ type ReadIndexResponse struct {
 
 func (x *ReadIndexResponse) Reset() {
 	*x = ReadIndexResponse{}
-	mi := &file_peerlink_peerlink_proto_msgTypes[7]
+	mi := &file_peerlink_peerlink_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -369,7 +450,7 @@ func (x *ReadIndexResponse) String() string {
 func (*ReadIndexResponse) ProtoMessage() {}
 
 func (x *ReadIndexResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_peerlink_peerlink_proto_msgTypes[7]
+	mi := &file_peerlink_peerlink_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -382,7 +463,7 @@ func (x *ReadIndexResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadIndexResponse.ProtoReflect.Descriptor instead.
 func (*ReadIndexResponse) Descriptor() ([]byte, []int) {
-	return file_peerlink_peerlink_proto_rawDescGZIP(), []int{7}
+	return file_peerlink_peerlink_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ReadIndexResponse) GetIndex() uint64 {
@@ -402,7 +483,7 @@ type Proposal struct {
 
 func (x *Proposal) Reset() {
 	*x = Proposal{}
-	mi := &file_peerlink_peerlink_proto_msgTypes[8]
+	mi := &file_peerlink_peerlink_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -414,7 +495,7 @@ func (x *Proposal) String() string {
 func (*Proposal) ProtoMessage() {}
 
 func (x *Proposal) ProtoReflect() protoreflect.Message {
-	mi := &file_peerlink_peerlink_proto_msgTypes[8]
+	mi := &file_peerlink_peerlink_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -427,7 +508,7 @@ func (x *Proposal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Proposal.ProtoReflect.Descriptor instead.
 func (*Proposal) Descriptor() ([]byte, []int) {
-	return file_peerlink_peerlink_proto_rawDescGZIP(), []int{8}
+	return file_peerlink_peerlink_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Proposal) GetEntry() []byte {
@@ -447,7 +528,7 @@ type ProposalResult struct {
 
 func (x *ProposalResult) Reset() {
 	*x = ProposalResult{}
-	mi := &file_peerlink_peerlink_proto_msgTypes[9]
+	mi := &file_peerlink_peerlink_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -459,7 +540,7 @@ func (x *ProposalResult) String() string {
 func (*ProposalResult) ProtoMessage() {}
 
 func (x *ProposalResult) ProtoReflect() protoreflect.Message {
-	mi := &file_peerlink_peerlink_proto_msgTypes[9]
+	mi := &file_peerlink_peerlink_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -472,7 +553,7 @@ func (x *ProposalResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposalResult.ProtoReflect.Descriptor instead.
 func (*ProposalResult) Descriptor() ([]byte, []int) {
-	return file_peerlink_peerlink_proto_rawDescGZIP(), []int{9}
+	return file_peerlink_peerlink_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ProposalResult) GetResult() []byte {
@@ -493,7 +574,7 @@ type RelayReport struct {
 
 func (x *RelayReport) Reset() {
 	*x = RelayReport{}
-	mi := &file_peerlink_peerlink_proto_msgTypes[10]
+	mi := &file_peerlink_peerlink_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -505,7 +586,7 @@ func (x *RelayReport) String() string {
 func (*RelayReport) ProtoMessage() {}
 
 func (x *RelayReport) ProtoReflect() protoreflect.Message {
-	mi := &file_peerlink_peerlink_proto_msgTypes[10]
+	mi := &file_peerlink_peerlink_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -518,7 +599,7 @@ func (x *RelayReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelayReport.ProtoReflect.Descriptor instead.
 func (*RelayReport) Descriptor() ([]byte, []int) {
-	return file_peerlink_peerlink_proto_rawDescGZIP(), []int{10}
+	return file_peerlink_peerlink_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RelayReport) GetHost() string {
@@ -547,7 +628,7 @@ type RelayInstruction struct {
 
 func (x *RelayInstruction) Reset() {
 	*x = RelayInstruction{}
-	mi := &file_peerlink_peerlink_proto_msgTypes[11]
+	mi := &file_peerlink_peerlink_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -559,7 +640,7 @@ func (x *RelayInstruction) String() string {
 func (*RelayInstruction) ProtoMessage() {}
 
 func (x *RelayInstruction) ProtoReflect() protoreflect.Message {
-	mi := &file_peerlink_peerlink_proto_msgTypes[11]
+	mi := &file_peerlink_peerlink_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -572,7 +653,7 @@ func (x *RelayInstruction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelayInstruction.ProtoReflect.Descriptor instead.
 func (*RelayInstruction) Descriptor() ([]byte, []int) {
-	return file_peerlink_peerlink_proto_rawDescGZIP(), []int{11}
+	return file_peerlink_peerlink_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RelayInstruction) GetHost() string {
@@ -617,7 +698,14 @@ const file_peerlink_peerlink_proto_rawDesc = "" +
 	"\toperation\x18\x02 \x01(\fR\toperation\"C\n" +
 	"\x0fForwardResponse\x12\x1a\n" +
 	"\bresponse\x18\x01 \x01(\fR\bresponse\x12\x14\n" +
-	"\x05event\x18\x02 \x01(\fR\x05event\"\x12\n" +
+	"\x05event\x18\x02 \x01(\fR\x05event\"\x10\n" +
+	"\x0eSupportRequest\"\x94\x01\n" +
+	"\x0fSupportResponse\x12G\n" +
+	"\x05files\x18\x01 \x03(\v21.gatehouse.peerlink.v1.SupportResponse.FilesEntryR\x05files\x1a8\n" +
+	"\n" +
+	"FilesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01\"\x12\n" +
 	"\x10ReadIndexRequest\")\n" +
 	"\x11ReadIndexResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\" \n" +
@@ -631,7 +719,7 @@ const file_peerlink_peerlink_proto_rawDesc = "" +
 	"\x10RelayInstruction\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12D\n" +
 	"\vinstruction\x18\x02 \x01(\v2\".gatehouse.hostlink.v1.InstructionR\vinstruction\x12\x10\n" +
-	"\x03end\x18\x03 \x01(\tR\x03end2\xb2\x05\n" +
+	"\x03end\x18\x03 \x01(\tR\x03end2\x8c\x06\n" +
 	"\bPeerLink\x12S\n" +
 	"\x05Enrol\x12\".gatehouse.hostlink.v1.JoinMessage\x1a\".gatehouse.hostlink.v1.JoinMessage(\x010\x01\x12L\n" +
 	"\x03Key\x12!.gatehouse.peerlink.v1.KeyRequest\x1a\".gatehouse.peerlink.v1.KeyResponse\x12O\n" +
@@ -640,6 +728,7 @@ const file_peerlink_peerlink_proto_rawDesc = "" +
 	"\x06Follow\x12\x1e.gatehouse.peerlink.v1.Forward\x1a&.gatehouse.peerlink.v1.ForwardResponse0\x01\x12Q\n" +
 	"\aPropose\x12\x1f.gatehouse.peerlink.v1.Proposal\x1a%.gatehouse.peerlink.v1.ProposalResult\x12^\n" +
 	"\tReadIndex\x12'.gatehouse.peerlink.v1.ReadIndexRequest\x1a(.gatehouse.peerlink.v1.ReadIndexResponse\x12X\n" +
+	"\aSupport\x12%.gatehouse.peerlink.v1.SupportRequest\x1a&.gatehouse.peerlink.v1.SupportResponse\x12X\n" +
 	"\x05Relay\x12\".gatehouse.peerlink.v1.RelayReport\x1a'.gatehouse.peerlink.v1.RelayInstruction(\x010\x01B3Z1github.com/gatehouse-idp/gatehouse/proto/peerlinkb\x06proto3"
 
 var (
@@ -654,7 +743,7 @@ func file_peerlink_peerlink_proto_rawDescGZIP() []byte {
 	return file_peerlink_peerlink_proto_rawDescData
 }
 
-var file_peerlink_peerlink_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_peerlink_peerlink_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_peerlink_peerlink_proto_goTypes = []any{
 	(*KeyRequest)(nil),           // 0: gatehouse.peerlink.v1.KeyRequest
 	(*KeyResponse)(nil),          // 1: gatehouse.peerlink.v1.KeyResponse
@@ -662,40 +751,46 @@ var file_peerlink_peerlink_proto_goTypes = []any{
 	(*JoinResponse)(nil),         // 3: gatehouse.peerlink.v1.JoinResponse
 	(*Forward)(nil),              // 4: gatehouse.peerlink.v1.Forward
 	(*ForwardResponse)(nil),      // 5: gatehouse.peerlink.v1.ForwardResponse
-	(*ReadIndexRequest)(nil),     // 6: gatehouse.peerlink.v1.ReadIndexRequest
-	(*ReadIndexResponse)(nil),    // 7: gatehouse.peerlink.v1.ReadIndexResponse
-	(*Proposal)(nil),             // 8: gatehouse.peerlink.v1.Proposal
-	(*ProposalResult)(nil),       // 9: gatehouse.peerlink.v1.ProposalResult
-	(*RelayReport)(nil),          // 10: gatehouse.peerlink.v1.RelayReport
-	(*RelayInstruction)(nil),     // 11: gatehouse.peerlink.v1.RelayInstruction
-	(*hostlink.Report)(nil),      // 12: gatehouse.hostlink.v1.Report
-	(*hostlink.Instruction)(nil), // 13: gatehouse.hostlink.v1.Instruction
-	(*hostlink.JoinMessage)(nil), // 14: gatehouse.hostlink.v1.JoinMessage
+	(*SupportRequest)(nil),       // 6: gatehouse.peerlink.v1.SupportRequest
+	(*SupportResponse)(nil),      // 7: gatehouse.peerlink.v1.SupportResponse
+	(*ReadIndexRequest)(nil),     // 8: gatehouse.peerlink.v1.ReadIndexRequest
+	(*ReadIndexResponse)(nil),    // 9: gatehouse.peerlink.v1.ReadIndexResponse
+	(*Proposal)(nil),             // 10: gatehouse.peerlink.v1.Proposal
+	(*ProposalResult)(nil),       // 11: gatehouse.peerlink.v1.ProposalResult
+	(*RelayReport)(nil),          // 12: gatehouse.peerlink.v1.RelayReport
+	(*RelayInstruction)(nil),     // 13: gatehouse.peerlink.v1.RelayInstruction
+	nil,                          // 14: gatehouse.peerlink.v1.SupportResponse.FilesEntry
+	(*hostlink.Report)(nil),      // 15: gatehouse.hostlink.v1.Report
+	(*hostlink.Instruction)(nil), // 16: gatehouse.hostlink.v1.Instruction
+	(*hostlink.JoinMessage)(nil), // 17: gatehouse.hostlink.v1.JoinMessage
 }
 var file_peerlink_peerlink_proto_depIdxs = []int32{
-	12, // 0: gatehouse.peerlink.v1.RelayReport.report:type_name -> gatehouse.hostlink.v1.Report
-	13, // 1: gatehouse.peerlink.v1.RelayInstruction.instruction:type_name -> gatehouse.hostlink.v1.Instruction
-	14, // 2: gatehouse.peerlink.v1.PeerLink.Enrol:input_type -> gatehouse.hostlink.v1.JoinMessage
-	0,  // 3: gatehouse.peerlink.v1.PeerLink.Key:input_type -> gatehouse.peerlink.v1.KeyRequest
-	2,  // 4: gatehouse.peerlink.v1.PeerLink.Join:input_type -> gatehouse.peerlink.v1.JoinRequest
-	4,  // 5: gatehouse.peerlink.v1.PeerLink.Execute:input_type -> gatehouse.peerlink.v1.Forward
-	4,  // 6: gatehouse.peerlink.v1.PeerLink.Follow:input_type -> gatehouse.peerlink.v1.Forward
-	8,  // 7: gatehouse.peerlink.v1.PeerLink.Propose:input_type -> gatehouse.peerlink.v1.Proposal
-	6,  // 8: gatehouse.peerlink.v1.PeerLink.ReadIndex:input_type -> gatehouse.peerlink.v1.ReadIndexRequest
-	10, // 9: gatehouse.peerlink.v1.PeerLink.Relay:input_type -> gatehouse.peerlink.v1.RelayReport
-	14, // 10: gatehouse.peerlink.v1.PeerLink.Enrol:output_type -> gatehouse.hostlink.v1.JoinMessage
-	1,  // 11: gatehouse.peerlink.v1.PeerLink.Key:output_type -> gatehouse.peerlink.v1.KeyResponse
-	3,  // 12: gatehouse.peerlink.v1.PeerLink.Join:output_type -> gatehouse.peerlink.v1.JoinResponse
-	5,  // 13: gatehouse.peerlink.v1.PeerLink.Execute:output_type -> gatehouse.peerlink.v1.ForwardResponse
-	5,  // 14: gatehouse.peerlink.v1.PeerLink.Follow:output_type -> gatehouse.peerlink.v1.ForwardResponse
-	9,  // 15: gatehouse.peerlink.v1.PeerLink.Propose:output_type -> gatehouse.peerlink.v1.ProposalResult
-	7,  // 16: gatehouse.peerlink.v1.PeerLink.ReadIndex:output_type -> gatehouse.peerlink.v1.ReadIndexResponse
-	11, // 17: gatehouse.peerlink.v1.PeerLink.Relay:output_type -> gatehouse.peerlink.v1.RelayInstruction
-	10, // [10:18] is the sub-list for method output_type
-	2,  // [2:10] is the sub-list for method input_type
-	2,  // [2:2] is the sub-list for extension type_name
-	2,  // [2:2] is the sub-list for extension extendee
-	0,  // [0:2] is the sub-list for field type_name
+	14, // 0: gatehouse.peerlink.v1.SupportResponse.files:type_name -> gatehouse.peerlink.v1.SupportResponse.FilesEntry
+	15, // 1: gatehouse.peerlink.v1.RelayReport.report:type_name -> gatehouse.hostlink.v1.Report
+	16, // 2: gatehouse.peerlink.v1.RelayInstruction.instruction:type_name -> gatehouse.hostlink.v1.Instruction
+	17, // 3: gatehouse.peerlink.v1.PeerLink.Enrol:input_type -> gatehouse.hostlink.v1.JoinMessage
+	0,  // 4: gatehouse.peerlink.v1.PeerLink.Key:input_type -> gatehouse.peerlink.v1.KeyRequest
+	2,  // 5: gatehouse.peerlink.v1.PeerLink.Join:input_type -> gatehouse.peerlink.v1.JoinRequest
+	4,  // 6: gatehouse.peerlink.v1.PeerLink.Execute:input_type -> gatehouse.peerlink.v1.Forward
+	4,  // 7: gatehouse.peerlink.v1.PeerLink.Follow:input_type -> gatehouse.peerlink.v1.Forward
+	10, // 8: gatehouse.peerlink.v1.PeerLink.Propose:input_type -> gatehouse.peerlink.v1.Proposal
+	8,  // 9: gatehouse.peerlink.v1.PeerLink.ReadIndex:input_type -> gatehouse.peerlink.v1.ReadIndexRequest
+	6,  // 10: gatehouse.peerlink.v1.PeerLink.Support:input_type -> gatehouse.peerlink.v1.SupportRequest
+	12, // 11: gatehouse.peerlink.v1.PeerLink.Relay:input_type -> gatehouse.peerlink.v1.RelayReport
+	17, // 12: gatehouse.peerlink.v1.PeerLink.Enrol:output_type -> gatehouse.hostlink.v1.JoinMessage
+	1,  // 13: gatehouse.peerlink.v1.PeerLink.Key:output_type -> gatehouse.peerlink.v1.KeyResponse
+	3,  // 14: gatehouse.peerlink.v1.PeerLink.Join:output_type -> gatehouse.peerlink.v1.JoinResponse
+	5,  // 15: gatehouse.peerlink.v1.PeerLink.Execute:output_type -> gatehouse.peerlink.v1.ForwardResponse
+	5,  // 16: gatehouse.peerlink.v1.PeerLink.Follow:output_type -> gatehouse.peerlink.v1.ForwardResponse
+	11, // 17: gatehouse.peerlink.v1.PeerLink.Propose:output_type -> gatehouse.peerlink.v1.ProposalResult
+	9,  // 18: gatehouse.peerlink.v1.PeerLink.ReadIndex:output_type -> gatehouse.peerlink.v1.ReadIndexResponse
+	7,  // 19: gatehouse.peerlink.v1.PeerLink.Support:output_type -> gatehouse.peerlink.v1.SupportResponse
+	13, // 20: gatehouse.peerlink.v1.PeerLink.Relay:output_type -> gatehouse.peerlink.v1.RelayInstruction
+	12, // [12:21] is the sub-list for method output_type
+	3,  // [3:12] is the sub-list for method input_type
+	3,  // [3:3] is the sub-list for extension type_name
+	3,  // [3:3] is the sub-list for extension extendee
+	0,  // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_peerlink_peerlink_proto_init() }
@@ -709,7 +804,7 @@ func file_peerlink_peerlink_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_peerlink_peerlink_proto_rawDesc), len(file_peerlink_peerlink_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -32,6 +32,7 @@ const (
 	PeerLink_Follow_FullMethodName    = "/gatehouse.peerlink.v1.PeerLink/Follow"
 	PeerLink_Propose_FullMethodName   = "/gatehouse.peerlink.v1.PeerLink/Propose"
 	PeerLink_ReadIndex_FullMethodName = "/gatehouse.peerlink.v1.PeerLink/ReadIndex"
+	PeerLink_Support_FullMethodName   = "/gatehouse.peerlink.v1.PeerLink/Support"
 	PeerLink_Relay_FullMethodName     = "/gatehouse.peerlink.v1.PeerLink/Relay"
 )
 
@@ -57,6 +58,8 @@ type PeerLinkClient interface {
 	// when it was certainly the leader: a controller that has applied as much
 	// reads as the leader would.
 	ReadIndex(ctx context.Context, in *ReadIndexRequest, opts ...grpc.CallOption) (*ReadIndexResponse, error)
+	// Support gives what support needs of the controller that is asked.
+	Support(ctx context.Context, in *SupportRequest, opts ...grpc.CallOption) (*SupportResponse, error)
 	// Relay carries the hosts connected to the calling controller to the leader:
 	// what they report goes up; orders and the directory come down.
 	Relay(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[RelayReport, RelayInstruction], error)
@@ -152,6 +155,16 @@ func (c *peerLinkClient) ReadIndex(ctx context.Context, in *ReadIndexRequest, op
 	return out, nil
 }
 
+func (c *peerLinkClient) Support(ctx context.Context, in *SupportRequest, opts ...grpc.CallOption) (*SupportResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SupportResponse)
+	err := c.cc.Invoke(ctx, PeerLink_Support_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *peerLinkClient) Relay(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[RelayReport, RelayInstruction], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &PeerLink_ServiceDesc.Streams[2], PeerLink_Relay_FullMethodName, cOpts...)
@@ -187,6 +200,8 @@ type PeerLinkServer interface {
 	// when it was certainly the leader: a controller that has applied as much
 	// reads as the leader would.
 	ReadIndex(context.Context, *ReadIndexRequest) (*ReadIndexResponse, error)
+	// Support gives what support needs of the controller that is asked.
+	Support(context.Context, *SupportRequest) (*SupportResponse, error)
 	// Relay carries the hosts connected to the calling controller to the leader:
 	// what they report goes up; orders and the directory come down.
 	Relay(grpc.BidiStreamingServer[RelayReport, RelayInstruction]) error
@@ -220,6 +235,9 @@ func (UnimplementedPeerLinkServer) Propose(context.Context, *Proposal) (*Proposa
 }
 func (UnimplementedPeerLinkServer) ReadIndex(context.Context, *ReadIndexRequest) (*ReadIndexResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReadIndex not implemented")
+}
+func (UnimplementedPeerLinkServer) Support(context.Context, *SupportRequest) (*SupportResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Support not implemented")
 }
 func (UnimplementedPeerLinkServer) Relay(grpc.BidiStreamingServer[RelayReport, RelayInstruction]) error {
 	return status.Error(codes.Unimplemented, "method Relay not implemented")
@@ -353,6 +371,24 @@ func _PeerLink_ReadIndex_Handler(srv interface{}, ctx context.Context, dec func(
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PeerLink_Support_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SupportRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PeerLinkServer).Support(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PeerLink_Support_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PeerLinkServer).Support(ctx, req.(*SupportRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _PeerLink_Relay_Handler(srv interface{}, stream grpc.ServerStream) error {
 	return srv.(PeerLinkServer).Relay(&grpc.GenericServerStream[RelayReport, RelayInstruction]{ServerStream: stream})
 }
@@ -386,6 +422,10 @@ var PeerLink_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ReadIndex",
 			Handler:    _PeerLink_ReadIndex_Handler,
+		},
+		{
+			MethodName: "Support",
+			Handler:    _PeerLink_Support_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
