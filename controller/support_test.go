@@ -3,6 +3,8 @@ package controller
 import (
 	"strings"
 	"testing"
+
+	"github.com/gatehouse-idp/gatehouse/management/access"
 )
 
 func TestALogInABundleTellsNoSecretByName(t *testing.T) {
@@ -12,7 +14,7 @@ panic: not JSON
 {"half":
 `
 	got := string(maskedLines([]byte(text)))
-	if strings.Contains(got, "geheim") || strings.Count(got, "***") != 2 {
+	if strings.Contains(got, "geheim") || strings.Count(got, access.Masked) != 2 {
 		t.Errorf("%s", got)
 	}
 	for _, line := range []string{`{"level":"info","message":"hello","path":"/x"}` + "\n", "panic: not JSON\n", `"level":"warn"`} {
