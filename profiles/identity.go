@@ -8,7 +8,8 @@ func identity() *Description {
 		Attributes: []Attribute{
 			{Name: "web-context", Type: String, Default: "auth", Effect: Reload, Text: "The first part of every path, without slashes; / for none."},
 			{Name: "display-name", Type: String, Effect: Live, Text: "Shown on the login pages instead of each realm's own name."},
-			kept(Attribute{Name: "master-realm-name", Type: String, Default: "master", Text: "The realm whose administrators manage all realms."}),
+			{Name: "master-realm-name", Type: String, Default: "master", Effect: Restart,
+				Text: "The realm whose administrators manage all realms. It is made at the start where there is none of that name; one of another name stays as it is."},
 			{Name: "scheduled-task-interval", Type: Long, Default: int64(900), Range: &Range{1, 1 << 31}, Unit: "seconds", Effect: Reload,
 				Text: "How often what has expired is cleared away."},
 			{Name: "import", Type: List, Effect: Restart, Text: "Realm files that are read at boot, in this order."},

@@ -13,7 +13,7 @@ import (
 // with who reads them. Every other attribute of these resources says in its
 // text that it is only kept. See docs/checklists/add-an-attribute.md.
 var actedOn = map[string]struct{ reader, attributes string }{
-	"identity":                                                  {"readSettings, features", "web-context display-name scheduled-task-interval import import-strategy bootstrap-admin-user bootstrap-admin-password feature-profile features"},
+	"identity":                                                  {"readSettings, features", "web-context display-name master-realm-name scheduled-task-interval import import-strategy bootstrap-admin-user bootstrap-admin-password feature-profile features"},
 	"identity/theme=defaults":                                   {"readSettings, themes", "default welcomeTheme cacheThemes cacheTemplates staticMaxAge dir"},
 	"identity/spi=dblock/provider=jpa":                          {"readSettings", "properties"},
 	"identity/spi=hostname/provider=default":                    {"readSettings", "properties"},
@@ -21,7 +21,7 @@ var actedOn = map[string]struct{ reader, attributes string }{
 	"identity/spi=eventsListener/provider=jboss-logging":        {"readEvents", "properties"},
 	"identity/spi=connectionsHttpClient/provider=default":       {"readOutgoing", "properties"},
 	"identity/spi=truststore/provider=file":                     {"outgoingTrust", "properties"},
-	"datasources/data-source=*":                                 {"readDatabase", "connection-url driver-name user-name password schema initial-pool-size max-pool-size idle-timeout-minutes enabled"},
+	"datasources/data-source=*":                                 {"readDatabase", "connection-url driver-name user-name password schema min-pool-size initial-pool-size max-pool-size blocking-timeout-wait-millis idle-timeout-minutes enabled"},
 	"caches/cache-container=*/local-cache=realms/memory=object": {"cacheSize", "size"},
 	"caches/cache-container=*/local-cache=users/memory=object":  {"cacheSize", "size"},
 	"cluster":                       {"readDiscovery, identity", "default-stack node-name socket-binding"},

@@ -26,7 +26,7 @@ func (g *identity) open(ctx context.Context) (storage.Store, error) {
 	o := storage.Options{
 		Clock: g.Clock, Log: g.logger("server.storage"), Holder: g.nodeName, MaxConns: s.database.maxConns,
 		SweepEvery: s.sweepEvery, LockRecheck: s.lockAgain,
-		InitialConns: s.database.initial, MaxConnIdle: s.database.idle, Schema: s.database.schema,
+		Source: dataSource, ConnWait: s.database.wait, MinConns: s.database.minConns, InitialConns: s.database.initial, MaxConnIdle: s.database.idle, Schema: s.database.schema,
 	}
 	if s.database.driver == "postgresql" {
 		return asStore(postgres.Open(ctx, s.database.url(), o))
@@ -60,10 +60,10 @@ func (g *identity) initialise(ctx context.Context, store storage.Store) (err err
 	defer func() { err = errors.Join(err, unlock()) }()
 	g.say("preparing the database")
 	accounts := authentication.NewAccounts(store, g.hasher, g.Clock, g.logger("server.authentication"))
-	options := realmfile.Options{Strategy: realmfile.IgnoreExisting, Hash: func(ctx context.Context, realm *model.Realm, password string) (model.Credential, error) {
+	options := realmfile.Options{Strategy: realmfile.IgnoreExisting, Master: s.master, Hash: func(ctx context.Context, realm *model.Realm, password string) (model.Credential, error) {
 		return accounts.NewPassword(ctx, realm, password, false)
 	}}
-	if err := g.master(ctx, store, s.admin, options.Hash); err != nil {
+	if err := g.master(ctx, store, s, options.Hash); err != nil {
 		return err
 	}
 	return g.importFiles(ctx, store, s, options)
@@ -75,7 +75,7 @@ func (g *identity) initialised(ctx context.Context, store storage.Store, s *sett
 	if len(s.imports) > 0 {
 		return false, nil
 	}
-	done, err = realmfile.HasAdmin(ctx, store)
+	done, err = realmfile.HasAdmin(ctx, store, s.master)
 	if problem.Is(err, problem.NotFound) {
 		return false, nil // not even a master realm
 	}
@@ -85,10 +85,10 @@ func (g *identity) initialised(ctx context.Context, store storage.Store, s *sett
 // master makes the master realm and the configured administrator, each where
 // there is none yet. One that exists is left alone, whatever its password: the
 // configuration is for the first boot.
-func (g *identity) master(ctx context.Context, store storage.Store, first administrator, hash realmfile.HashPassword) error {
-	admin := realmfile.Admin{}
-	if first.user != "" && first.password != "" {
-		admin = realmfile.Admin{Username: first.user, Password: first.password}
+func (g *identity) master(ctx context.Context, store storage.Store, s *settings, hash realmfile.HashPassword) error {
+	admin := realmfile.Admin{Realm: s.master}
+	if s.admin.user != "" && s.admin.password != "" {
+		admin.Username, admin.Password = s.admin.user, s.admin.password
 	}
 	created, err := realmfile.CreateMaster(ctx, store, admin, hash)
 	if err != nil {

@@ -120,6 +120,6 @@ func (g *identity) mount(store storage.Store, pages *themes.Set, outgoing *http.
 	at(realm+"/account", accounts.Handler())
 	at(realm+"/account/{action...}", accounts.Handler())
 	at("/resources/", pages.Resources())
-	mux.Handle("/", welcome.New(welcome.Config{Store: store, Book: book, Accounts: processor.Accounts(), Themes: pages, Clock: g.Clock, Log: g.logger("server.endpoints")}))
+	mux.Handle("/", welcome.New(welcome.Config{Store: store, Master: g.now.Load().master, Book: book, Accounts: processor.Accounts(), Themes: pages, Clock: g.Clock, Log: g.logger("server.endpoints")}))
 	return mux
 }

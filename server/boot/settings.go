@@ -9,6 +9,7 @@ import (
 
 	"github.com/gatehouse-idp/gatehouse/internal/logs"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
+	"github.com/gatehouse-idp/gatehouse/server/model"
 	"github.com/gatehouse-idp/gatehouse/server/sessions/addresses"
 	"github.com/gatehouse-idp/gatehouse/server/themes"
 	"github.com/gatehouse-idp/gatehouse/servergroups"
@@ -35,6 +36,7 @@ type settings struct {
 	imports    []string
 	strategy   string
 	admin      administrator
+	master     string // the realm whose administrators manage all realms
 	logging    logs.Settings
 }
 
@@ -46,6 +48,8 @@ type database struct {
 	password string
 	maxConns int
 	initial  int           // connections opened at boot
+	minConns int           // that stay open
+	wait     time.Duration // for a connection, when all are in use
 	idle     time.Duration // after which a connection is closed; negative: never
 	schema   string        // of PostgreSQL
 }
@@ -96,8 +100,12 @@ func readSettings(cfg servergroups.ServerConfig, dir string) (settings, error) {
 			user:     cfg.String("", identityName, "bootstrap-admin-user"),
 			password: cfg.String("", identityName, "bootstrap-admin-password"),
 		},
+		master:   cfg.String(model.Master, identityName, "master-realm-name"),
 		maxNouns: cacheSize(cfg, "realms"),
 		maxUsers: cacheSize(cfg, "users"),
+	}
+	if s.master == "" {
+		return s, problem.Invalid.Errorf("cannot use master-realm-name \"\": want the name of a realm, as %s", model.Master)
 	}
 	if s.lockWait <= 0 {
 		return s, problem.Invalid.Errorf("cannot use lockWaitTimeout %s of spi dblock: want a positive number of seconds", s.lockWait)
@@ -139,9 +147,12 @@ func readDatabase(cfg servergroups.ServerConfig, dir string) (database, error) {
 		password: get("password"),
 		maxConns: int(cfg.Int(20, append(at, "max-pool-size")...)),
 		initial:  int(cfg.Int(0, append(at, "initial-pool-size")...)),
+		minConns: int(cfg.Int(0, append(at, "min-pool-size")...)),
+		wait:     time.Duration(cfg.Int(30000, append(at, "blocking-timeout-wait-millis")...)) * time.Millisecond,
 		idle:     time.Duration(cfg.Int(5, append(at, "idle-timeout-minutes")...)) * time.Minute,
 		schema:   get("schema"),
 	}
+	d.wait = max(d.wait, time.Millisecond) // 0 is not to wait
 	if d.idle == 0 {
 		d.idle = -1
 	}
@@ -150,6 +161,9 @@ func readDatabase(cfg servergroups.ServerConfig, dir string) (database, error) {
 	}
 	if d.initial > d.maxConns {
 		return d, problem.Invalid.Errorf("cannot open %d connections of data-source %s at boot: max-pool-size is %d", d.initial, dataSource, d.maxConns)
+	}
+	if d.minConns > d.maxConns {
+		return d, problem.Invalid.Errorf("cannot keep %d connections of data-source %s open (min-pool-size): max-pool-size is %d", d.minConns, dataSource, d.maxConns)
 	}
 	switch d.driver {
 	case "sqlite":

@@ -18,7 +18,8 @@ type Contents struct {
 	Users        []*User
 }
 
-// Master is the realm that administers the others.
+// Master is the realm that administers the others, where no other name of it is
+// configured.
 const Master = "master"
 
 func (c *Contents) client(clientID string) *Client {

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	_ "embed"
 	"encoding/json"
 	"net/url"
@@ -14,10 +15,12 @@ import (
 //go:embed defaults/realm.json
 var defaultsFile []byte
 
-// Generate makes what new nouns need; both come from a secure random source.
+// Generate makes what new nouns need; ids and secrets come from a secure random
+// source.
 type Generate struct {
 	ID     func() string // a UUID
 	Secret func() string // a client secret
+	Master string        // the name of the realm that administers the others; "" is Master
 }
 
 // defaults is defaultsFile, read for one realm.
@@ -73,7 +76,7 @@ func (c *Contents) AddDefaults(generate Generate) error {
 		c.Realm.ID = generate.ID()
 	}
 	f := filling{Contents: c, defaults: d, make: generate, generation: c.Realm.Generation(), scopesToo: len(c.ClientScopes) == 0}
-	if c.Realm.Name == Master {
+	if c.Realm.Name == cmp.Or(generate.Master, Master) {
 		f.asMaster()
 	}
 	f.identify()
@@ -89,7 +92,7 @@ func (c *Contents) AddDefaults(generate Generate) error {
 // asMaster turns the defaults into the master realm's: its own administration
 // client has another name, and there are roles over all realms.
 func (f *filling) asMaster() {
-	const client = Master + "-realm"
+	client := f.Contents.Realm.Name + "-realm"
 	roles := f.defaults.Roles.Client["realm-management"]
 	delete(f.defaults.Roles.Client, "realm-management")
 	var all []string
@@ -107,7 +110,7 @@ func (f *filling) asMaster() {
 	f.defaults.Roles.Client[client] = kept
 	for _, c := range f.defaults.Clients {
 		if c.ClientID == "realm-management" {
-			c.ClientID, c.Name = client, "master Realm"
+			c.ClientID, c.Name = client, f.Contents.Realm.Name+" Realm"
 		}
 	}
 	f.defaults.Roles.Realm = append(f.defaults.Roles.Realm,

@@ -37,6 +37,13 @@ type Options struct {
 
 	// MaxConns bounds the connections for reading and updating; default 16.
 	MaxConns int
+	// Source names the pool in errors; default "of this server".
+	Source string
+	// ConnWait is how long a request waits for a connection when all are in use;
+	// default 30 s. Then it is problem.Unavailable.
+	ConnWait time.Duration
+	// MinConns stay open for reading, however long nobody needs them; default none.
+	MinConns int
 	// InitialConns are opened at once, so that the first requests do not wait for
 	// them; default none.
 	InitialConns int
@@ -65,6 +72,10 @@ func (o Options) WithDefaults() Options {
 	if o.MaxConns == 0 {
 		o.MaxConns = 16
 	}
+	if o.Source == "" {
+		o.Source = "of this server"
+	}
+	set(&o.ConnWait, 30*time.Second)
 	set(&o.MaxConnIdle, 5*time.Minute)
 	set(&o.TouchEvery, 5*time.Second)
 	set(&o.SweepEvery, time.Minute)

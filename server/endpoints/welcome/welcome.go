@@ -4,6 +4,7 @@
 package welcome
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
@@ -27,7 +28,6 @@ import (
 )
 
 const (
-	master      = "master"
 	admin       = "admin"         // the realm role that may everything
 	tokenCookie = "WELCOME_STATE" // pairs a form with the browser it was shown in
 	// lockWait is how long a second browser waits for a first that makes the
@@ -38,6 +38,7 @@ const (
 // Config is what the endpoint needs.
 type Config struct {
 	Store    storage.Store
+	Master   string // the name of the realm of administrators; "" is model.Master
 	Book     func() addresses.Book
 	Accounts *authentication.Accounts
 	Themes   *themes.Set
@@ -49,7 +50,10 @@ type endpoint struct{ Config }
 
 // New is the handler of the context path ("/auth/") and, with a redirect to it,
 // of "/".
-func New(c Config) http.Handler { return httpio.LimitBody(64<<10, &endpoint{c}) }
+func New(c Config) http.Handler {
+	c.Master = cmp.Or(c.Master, model.Master)
+	return httpio.LimitBody(64<<10, &endpoint{c})
+}
 
 // Page is the data of the page.
 type Page struct {
@@ -73,7 +77,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.page(w, r, site, http.StatusInternalServerError, Page{}, &themes.Notice{Kind: themes.Error, Key: "internalError"})
 		return
 	}
-	page := Page{Action: site.Path() + "/", NeedsAdmin: needed, Create: needed && here(r), Account: site.Realm(master) + "/account"}
+	page := Page{Action: site.Path() + "/", NeedsAdmin: needed, Create: needed && here(r), Account: site.Realm(e.Master) + "/account"}
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 		e.page(w, r, site, http.StatusOK, page, nil)
@@ -88,7 +92,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // needsAdmin reports whether nobody administers the server yet.
 func (e *endpoint) needsAdmin(ctx context.Context) (needed bool, err error) {
 	err = e.Store.View(ctx, func(tx storage.Tx) error {
-		realm, err := tx.Realms.ByName(ctx, "", "", master)
+		realm, err := tx.Realms.ByName(ctx, "", "", e.Master)
 		if err != nil {
 			return err
 		}
@@ -183,7 +187,7 @@ func (e *endpoint) add(ctx context.Context, username, password string) error {
 		}
 		return err
 	}
-	return realmfile.CreateAdmin(ctx, e.Store, realmfile.Admin{Username: username, Password: password}, func(ctx context.Context, realm *model.Realm, password string) (model.Credential, error) {
+	return realmfile.CreateAdmin(ctx, e.Store, realmfile.Admin{Username: username, Password: password, Realm: e.Master}, func(ctx context.Context, realm *model.Realm, password string) (model.Credential, error) {
 		return e.Accounts.NewPassword(ctx, realm, password, false)
 	})
 }

@@ -32,7 +32,7 @@ func server(t *testing.T) (http.Handler, storage.Store, *authentication.Accounts
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
-	c := &model.Contents{Realm: &model.Realm{Name: master, Enabled: true}}
+	c := &model.Contents{Realm: &model.Realm{Name: model.Master, Enabled: true}}
 	if err := c.AddDefaults(model.Generate{ID: uuid.NewString, Secret: rand.Text}); err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +136,7 @@ func TestTheFirstAdministratorIsTheOnlyOneMadeHere(t *testing.T) {
 	}
 	var realm *model.Realm
 	err := store.View(t.Context(), func(tx storage.Tx) (err error) {
-		realm, err = tx.Realms.ByName(t.Context(), "", "", master)
+		realm, err = tx.Realms.ByName(t.Context(), "", "", model.Master)
 		return err
 	})
 	if err != nil {

@@ -4,12 +4,47 @@ import (
 	"context"
 	"database/sql"
 	"testing"
+	"time"
 
 	"github.com/rs/zerolog"
 
 	"github.com/gatehouse-idp/gatehouse/internal/clock"
+	"github.com/gatehouse-idp/gatehouse/internal/clock/clocktest"
 	"github.com/gatehouse-idp/gatehouse/server/storage"
 )
+
+func TestSoManyConnectionsStayOpen(t *testing.T) {
+	ctx, dsn := context.Background(), newDatabase(t)
+	hour := clocktest.New(time.Now())
+	s, err := open(ctx, dsn, storage.Options{Clock: hour, Log: zerolog.Nop(), MaxConns: 6, MinConns: 4, MaxConnIdle: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	db, err := sql.Open("pgx", dsn+" application_name=test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	const ours = ` FROM pg_stat_activity WHERE application_name = 'gatehouse' AND datname = current_database()`
+	for range 2 { // at the start, and after all were lost
+		limit := time.NewTimer(30 * time.Second)
+		for open := 0; open < 4; {
+			if err := db.QueryRowContext(ctx, `SELECT count(*)`+ours).Scan(&open); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case <-limit.C:
+				t.Fatalf("%d connections are open, want the 4 of min-pool-size", open)
+			default:
+				hour.Advance(time.Minute)
+			}
+		}
+		if _, err := db.ExecContext(ctx, `SELECT pg_terminate_backend(pid)`+ours); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
 
 func TestTablesAreInTheSchemaThatIsNamed(t *testing.T) {
 	ctx, dsn := context.Background(), newDatabase(t)

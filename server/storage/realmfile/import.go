@@ -36,6 +36,9 @@ type Options struct {
 	// Hash turns passwords that a file has in clear text into hashes: the one thing
 	// that is not kept as it was. Without it they are kept, and reported.
 	Hash HashPassword
+	// Master is the name of the realm whose administrators manage all realms; "" is
+	// model.Master.
+	Master string
 }
 
 // Import stores the realms of a file: one realm, a list of realms, or a list of
@@ -106,7 +109,7 @@ func ignored(ctx context.Context, store storage.Store, c *model.Contents, o Opti
 // prepare makes contents fit to be stored, before the transaction: hashing
 // takes long.
 func prepare(ctx context.Context, c *model.Contents, o Options, report *RealmReport) error {
-	if err := c.AddDefaults(generate()); err != nil {
+	if err := c.AddDefaults(generate(o.Master)); err != nil {
 		return err
 	}
 	if err := resolveRoles(c); err != nil {
@@ -139,8 +142,8 @@ func prepare(ctx context.Context, c *model.Contents, o Options, report *RealmRep
 	return nil
 }
 
-func generate() model.Generate {
-	return model.Generate{ID: uuid.NewString, Secret: func() string { return rand.Text() + rand.Text()[:6] }}
+func generate(master string) model.Generate {
+	return model.Generate{Master: master, ID: uuid.NewString, Secret: func() string { return rand.Text() + rand.Text()[:6] }}
 }
 
 // makeRoom deals with a realm of the same name.

@@ -1,7 +1,9 @@
 package realmfile
 
 import (
+	"cmp"
 	"context"
+	"strings"
 
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/server/model"
@@ -12,35 +14,42 @@ import (
 type Admin struct {
 	Username string // "" makes none: one is created later, in the browser
 	Password string
+	Realm    string // the master realm's name; "" is model.Master
 }
+
+func (a Admin) realm() string { return cmp.Or(a.Realm, model.Master) }
 
 // CreateMaster makes the master realm, with the first administrator if there is
 // to be one. created is false when the realm exists; it is then as it was.
 func CreateMaster(ctx context.Context, store storage.Store, admin Admin, hash HashPassword) (created bool, err error) {
 	lifespan := 60 // seconds, of an administrator's access token: Keycloak's master realm is that careful
-	c := &model.Contents{Realm: &model.Realm{Name: model.Master, DisplayName: "Gatehouse", Enabled: true, SSLRequired: "external", AccessTokenLifespan: lifespan}}
+	c := &model.Contents{Realm: &model.Realm{Name: admin.realm(), DisplayName: "Gatehouse", Enabled: true, SSLRequired: "external", AccessTokenLifespan: lifespan}}
 	// Hashing a password takes longer than the rest of a start: not for nothing.
-	if there, err := ignored(ctx, store, c, Options{Strategy: IgnoreExisting}); there || err != nil {
+	if there, err := ignored(ctx, store, c, Options{Strategy: IgnoreExisting, Master: admin.Realm}); there || err != nil {
 		return false, err
 	}
 	if admin.Username != "" {
-		user := &model.User{Username: admin.Username, Enabled: true, RealmRoles: []string{"default-roles-" + model.Master, "admin"}}
+		user := &model.User{Username: admin.Username, Enabled: true, RealmRoles: []string{defaultRoles(c.Realm), "admin"}}
 		if user.Credentials, err = credentials(ctx, c.Realm, admin.Password, hash); err != nil {
 			return false, err
 		}
 		c.Users = append(c.Users, user)
 	}
-	report, err := Store(ctx, store, []*model.Contents{c}, Options{Strategy: IgnoreExisting})
+	report, err := Store(ctx, store, []*model.Contents{c}, Options{Strategy: IgnoreExisting, Master: admin.Realm})
 	if problem.Is(err, problem.Conflict) {
 		return false, nil // another server made it meanwhile
 	}
 	return err == nil && !report.Realms[0].Ignored, err
 }
 
-// HasAdmin reports whether the master realm has a user with the role admin.
-func HasAdmin(ctx context.Context, store storage.Store) (found bool, err error) {
+// defaultRoles is the role that every user of a realm has.
+func defaultRoles(realm *model.Realm) string { return "default-roles-" + strings.ToLower(realm.Name) }
+
+// HasAdmin reports whether the master realm, called realm, has a user with the
+// role admin.
+func HasAdmin(ctx context.Context, store storage.Store, realm string) (found bool, err error) {
 	err = store.View(ctx, func(tx storage.Tx) error {
-		master, err := tx.Realms.ByName(ctx, "", "", model.Master)
+		master, err := tx.Realms.ByName(ctx, "", "", realm)
 		if err != nil {
 			return err
 		}
@@ -59,7 +68,7 @@ func CreateAdmin(ctx context.Context, store storage.Store, admin Admin, hash Has
 	}
 	var master *model.Realm
 	if err := store.View(ctx, func(tx storage.Tx) (err error) { // before the hash, which takes longest
-		if master, err = tx.Realms.ByName(ctx, "", "", model.Master); err != nil {
+		if master, err = tx.Realms.ByName(ctx, "", "", admin.realm()); err != nil {
 			return err
 		}
 		return noAdmin(ctx, tx, master)
@@ -74,7 +83,7 @@ func CreateAdmin(ctx context.Context, store storage.Store, admin Admin, hash Has
 		if err := noAdmin(ctx, tx, master); err != nil {
 			return err
 		}
-		user := &model.User{Username: admin.Username, Enabled: true, RealmRoles: []string{"default-roles-" + model.Master, "admin"}, Credentials: made}
+		user := &model.User{Username: admin.Username, Enabled: true, RealmRoles: []string{defaultRoles(master), "admin"}, Credentials: made}
 		return tx.Users.Create(ctx, master.ID, user)
 	})
 }

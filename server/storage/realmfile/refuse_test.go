@@ -155,19 +155,56 @@ func TestTheMasterRealmIsMadeOnce(t *testing.T) {
 			t.Fatalf("time %d: made %v, %v", i, made, err)
 		}
 	}
-	if has, err := realmfile.HasAdmin(ctx, store); has || err != nil {
+	if has, err := realmfile.HasAdmin(ctx, store, model.Master); has || err != nil {
 		t.Errorf("an administrator that nobody made: %v, %v", has, err)
 	}
 	if err := realmfile.CreateAdmin(ctx, store, realmfile.Admin{Username: "admin", Password: "p"}, hash); err != nil {
 		t.Fatal(err)
 	}
 	err := realmfile.CreateAdmin(ctx, store, realmfile.Admin{Username: "second", Password: "p"}, hash)
-	if has, _ := realmfile.HasAdmin(ctx, store); !has || !problem.Is(err, problem.Conflict) {
+	if has, _ := realmfile.HasAdmin(ctx, store, model.Master); !has || !problem.Is(err, problem.Conflict) {
 		t.Errorf("has an administrator: %v; a second first one: %v", has, err)
 	}
 	made, err := realmfile.CreateMaster(ctx, store, realmfile.Admin{Username: "third", Password: "p"}, hash)
 	if made || err != nil || hashed != 1 {
 		t.Errorf("at the next boot: made %v, %v; passwords were hashed %d times, want once: a hash is longer than the boot", made, err, hashed)
+	}
+}
+
+// TestTheMasterRealmMayHaveAnotherName: it is the one with roles over all
+// realms then, and a realm called master is one like others.
+func TestTheMasterRealmMayHaveAnotherName(t *testing.T) {
+	store, ctx := openSQLite(t), context.Background()
+	hash := func(context.Context, *model.Realm, string) (model.Credential, error) {
+		return model.Credential{SecretData: "{}"}, nil
+	}
+	boss := realmfile.Admin{Username: "boss", Password: "p", Realm: "Operators"}
+	if made, err := realmfile.CreateMaster(ctx, store, boss, hash); err != nil || !made {
+		t.Fatal(made, err)
+	}
+	if _, err := realmfile.Import(ctx, store, []byte(`{"realm":"master"}`), realmfile.Options{Master: "Operators"}); err != nil {
+		t.Fatal(err)
+	}
+	for realm, want := range map[string]bool{"Operators": true, "master": false} {
+		if has, err := realmfile.HasAdmin(ctx, store, realm); err != nil || has != want {
+			t.Errorf("%s has an administrator: %v (%v)", realm, has, err)
+		}
+		if err := store.View(ctx, func(tx storage.Tx) error {
+			r, err := tx.Realms.ByName(ctx, "", "", realm)
+			if err != nil {
+				return err
+			}
+			_, err = tx.Clients.ByName(ctx, r.ID, "", realm+"-realm")
+			if (err == nil) != want {
+				t.Errorf("%s: client %s-realm: %v", realm, realm, err)
+			}
+			return nil
+		}); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := realmfile.CreateAdmin(ctx, store, boss, hash); !problem.Is(err, problem.Conflict) {
+		t.Errorf("a second first administrator: %v", err)
 	}
 }
 

@@ -36,6 +36,11 @@ func (c conn) exec(ctx context.Context, query string, args ...any) (int64, error
 }
 
 func (c conn) row(ctx context.Context, query string, args []any, into ...any) error {
+	g := c.gate()
+	if err := g.enter(ctx); err != nil {
+		return err
+	}
+	defer g.leave()
 	err := c.QueryRowContext(ctx, c.s.cfg.Dialect.bind(query), args...).Scan(into...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return err
@@ -45,6 +50,11 @@ func (c conn) row(ctx context.Context, query string, args []any, into ...any) er
 
 // rows calls each for every row; each scans it.
 func (c conn) rows(ctx context.Context, query string, args []any, each func(*sql.Rows) error) error {
+	g := c.gate()
+	if err := g.enter(ctx); err != nil {
+		return err
+	}
+	defer g.leave()
 	rows, err := c.QueryContext(ctx, c.s.cfg.Dialect.bind(query), args...)
 	if err != nil {
 		return c.s.explain(err)

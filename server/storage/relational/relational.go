@@ -50,6 +50,8 @@ var _ storage.Store = (*Store)(nil)
 type Store struct {
 	cfg       Config
 	plans     *plans // of cfg.Read; nil where the driver keeps them
+	reads     *gate  // before cfg.Read
+	writes    *gate  // before cfg.Write
 	log       commitLog
 	touches   touches
 	stop      context.CancelFunc
@@ -66,10 +68,11 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if s.cfg.Options.Clock == nil {
 		return nil, errors.Join(problem.Internal.Errorf("cannot open the database: no clock given"), s.closeConns())
 	}
+	s.reads, s.writes = newGate(cfg.Read, s.cfg.Options), newGate(cfg.Write, s.cfg.Options)
 	if err := s.migrate(ctx); err != nil {
 		return nil, errors.Join(err, s.closeConns())
 	}
-	if err := s.warm(ctx); err != nil {
+	if err := s.warm(ctx, max(s.cfg.Options.InitialConns, s.cfg.Options.MinConns)); err != nil {
 		return nil, errors.Join(err, s.closeConns())
 	}
 	if cfg.Dialect.Plans {
@@ -82,24 +85,10 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s.done.Go(func() { s.log.run(running) })
 	s.done.Go(func() { s.sweepLoop(running) })
 	s.done.Go(func() { s.touchLoop(running) })
+	if s.cfg.Options.MinConns > 0 {
+		s.done.Go(func() { s.keepLoop(running) })
+	}
 	return s, nil
-}
-
-// warm opens Options.InitialConns connections for reading.
-func (s *Store) warm(ctx context.Context) (err error) {
-	conns := make([]*sql.Conn, 0, s.cfg.Options.InitialConns)
-	for range cap(conns) {
-		c, failed := s.cfg.Read.Conn(ctx)
-		if failed != nil {
-			err = s.explain(failed)
-			break
-		}
-		conns = append(conns, c)
-	}
-	for _, c := range conns {
-		err = errors.Join(err, c.Close()) // back to the pool
-	}
-	return err
 }
 
 // View implements storage.Store.
@@ -128,6 +117,12 @@ func (s *Store) transact(ctx context.Context, db *sql.DB, fn func(*sql.Tx) error
 }
 
 func (s *Store) once(ctx context.Context, db *sql.DB, fn func(*sql.Tx) error) (err error) {
+	if db == s.cfg.Write {
+		if err := s.writes.enter(ctx); err != nil {
+			return err
+		}
+		defer s.writes.leave()
+	}
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err

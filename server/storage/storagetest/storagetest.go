@@ -49,6 +49,7 @@ func Run(t *testing.T, newDatabase func(testing.TB) (address string), open Open)
 		{"ALockIsHeldByOne", testLock},
 		{"ADeadHoldersLockIsFree", testDeadHolder},
 		{"ManyServersBootOnAnEmptyDatabase", testBoot},
+		{"WaitingForAConnectionEnds", testWaitingForAConnection},
 		{"AClosedStoreRefuses", testClosed},
 	} {
 		t.Run(test.name, func(t *testing.T) {
