@@ -19,6 +19,7 @@ func TestADataSourceIsReadWithItsPool(t *testing.T) {
 	s, err := readSettings(subsystems(map[string]any{
 		source + "driver-name": "postgresql", source + "connection-url": "jdbc:postgresql://db/keycloak", source + "schema": "idp",
 		source + "max-pool-size": int64(7), source + "initial-pool-size": int64(3), source + "idle-timeout-minutes": int64(0),
+		source + "min-pool-size": int64(2), source + "blocking-timeout-wait-millis": int64(1500),
 		"caches|cache-container|keycloak|local-cache|users|memory|object|size":               int64(-1),
 		"caches|cache-container|keycloak|local-cache|realms|memory|object|size":              int64(100),
 		"identity|theme|defaults|staticMaxAge":                                               int64(60),
@@ -29,7 +30,7 @@ func TestADataSourceIsReadWithItsPool(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := database{driver: "postgresql", address: "postgresql://db/keycloak", maxConns: 7, initial: 3, idle: -1, schema: "idp"}
+	want := database{driver: "postgresql", address: "postgresql://db/keycloak", maxConns: 7, initial: 3, minConns: 2, wait: 1500 * time.Millisecond, idle: -1, schema: "idp"}
 	if s.database != want {
 		t.Errorf("database = %+v, want %+v", s.database, want)
 	}
