@@ -124,6 +124,9 @@ func (c *checker) resource(a Address, attrs map[string]any) {
 			c.issue(a, "value", "%v", err)
 		}
 	}
+	if c.inHTTP(a) {
+		c.web(a, attrs)
+	}
 	if attrs["includes"] != nil {
 		if _, err := c.t.Effective(a, ""); err != nil {
 			c.issue(a, "includes", "%v", err)
@@ -170,6 +173,12 @@ func (c *checker) reference(a Address, attr Attribute, name string) {
 		valid = append(c.inSubsystem(a, "pattern-formatter", "json-formatter"), "auto", "text", "json")
 	case "handler":
 		valid = c.t.Names(subsystemOf(a).Child("configuration", "handler"), "reverse-proxy")
+	case "http-server":
+		if valid = c.t.Names(a, "server"); len(valid) == 0 {
+			return // of an included profile
+		}
+	case "http-host":
+		valid = c.t.Names(a, "host")
 	case "security-realm":
 		valid = c.realms()
 	default: // bindings depend on the server group

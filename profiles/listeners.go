@@ -7,10 +7,10 @@ func web() *Description {
 	return &Description{
 		Text: "Listeners and the load balancer. WildFly's name is undertow.",
 		Attributes: []Attribute{
-			kept(Attribute{Name: "default-server", Type: String, Default: "default-server", Text: "The server that is used."}),
-			kept(Attribute{Name: "default-virtual-host", Type: String, Default: "default-host", Text: "Taken from WildFly's files."}),
+			{Name: "default-server", Type: String, Default: "default-server", Literal: true, Reference: "http-server", Effect: Reload, Text: "The server whose listeners and hosts are used."},
+			{Name: "default-virtual-host", Type: String, Default: "default-host", Literal: true, Effect: Reload, Text: "The host that answers requests for a name that no host has, where the server has no default-host."},
 			kept(Attribute{Name: "default-servlet-container", Type: String, Text: "Taken from WildFly's files."}),
-			kept(Attribute{Name: "statistics-enabled", Type: Bool, Default: true, Text: "Whether requests are counted."}),
+			{Name: "statistics-enabled", Type: Bool, Default: true, Effect: Reload, Text: "Whether requests are counted for /metrics. What a rollout's gates look at is counted in any case."},
 		},
 		Children: []Child{
 			{Type: "server", Name: Wildcard, Description: webServer()},
@@ -27,6 +27,10 @@ func webServer() *Description {
 	return &Description{
 		Text:   "Listeners that belong together.",
 		Effect: Reload,
+		Attributes: []Attribute{
+			{Name: "default-host", Type: String, Literal: true, Reference: "http-host", Effect: Reload, Text: "The host that answers requests for a name that no host has; default-virtual-host when left out."},
+			kept(Attribute{Name: "servlet-container", Type: String, Text: "Taken from WildFly's files."}),
+		},
 		Children: []Child{
 			{Type: "http-listener", Name: Wildcard, Description: &Description{
 				Text: "A listener for HTTP.", Effect: Reload, Attributes: listener()}},
@@ -73,10 +77,10 @@ func listener() []Attribute {
 
 func virtualHost() *Description {
 	return &Description{
-		Text:   "A name that requests are for.",
+		Text:   "A name that requests are for, with filters and an access log of its own. All hosts serve the same pages; a load balancer's handler is that of the default host.",
 		Effect: Reload,
 		Attributes: []Attribute{
-			kept(Attribute{Name: "alias", Type: List, Text: "Further names."}),
+			{Name: "alias", Type: List, Effect: Reload, Text: "Further names, without ports."},
 			kept(Attribute{Name: "default-web-module", Type: String, Text: "Taken from WildFly's files."}),
 		},
 		Children: []Child{
@@ -86,7 +90,8 @@ func virtualHost() *Description {
 			{Type: "filter-ref", Name: Wildcard, Description: &Description{
 				Text: "A filter that requests pass.", Effect: Reload,
 				Attributes: []Attribute{
-					kept(Attribute{Name: "predicate", Type: String, Text: "Taken from WildFly's files."}),
+					{Name: "predicate", Type: String, Effect: Reload, Text: "Which requests pass the filter, as path-prefix(/auth) and not method(GET); all when left out. " +
+						"Known: true, false, secure, path, path-prefix, path-suffix, method, regex, equals, contains, exists; %{i,Header}, %{c,Cookie}, %{q,parameter}, %m, %U, %q, %H, %v, %a, %{SCHEME}; and, or, not."},
 					{Name: "priority", Type: Int, Default: int64(1), Range: &Range{0, 1 << 20}, Effect: Reload, Text: "The lower, the earlier."},
 				}}},
 			{Type: "setting", Name: "access-log", Description: &Description{

@@ -140,6 +140,10 @@ func TestRefusals(t *testing.T) {
 		{`{"operation":"read-resource","address":"/host=master/server=server-one"}`, problem.Unsupported, []string{"what runs answers"}},
 		{`{"operation":"composite","steps":[{"operation":"add","address":"/profile=new"},{"operation":"add","address":"/profile=new"}]}`, problem.Conflict, []string{"step 2 of 2", "nothing was changed", "exists already"}},
 		{`{"operation":"write-attribute","address":"/profile=auth-server-clustered/subsystem=http/server=default-server/https-listener=https","name":"security-realm","value":"Nobody"}`, problem.Invalid, []string{`security-realm "Nobody"`}},
+		{`{"operation":"write-attribute","address":"/profile=auth-server-clustered/subsystem=undertow","name":"default-server","value":"default-sever"}`, problem.Invalid, []string{`http-server "default-sever"`, `did you mean "default-server"?`}},
+		{`{"operation":"write-attribute","address":"/profile=auth-server-clustered/subsystem=undertow/server=default-server","name":"default-host","value":"public"}`, problem.Invalid, []string{`http-host "public"`, "default-host"}},
+		{`{"operation":"add","address":"/profile=auth-server-clustered/subsystem=undertow/server=default-server/host=public","alias":["sso.example","Default-Host"]}`, problem.Invalid, []string{`alias names "default-host"`, `host "default-host" has already`}},
+		{`{"operation":"add","address":"/profile=auth-server-clustered/subsystem=undertow/server=default-server/host=default-host/filter-ref=x","predicate":"path-prefix(/auth) and max-content-size(5)"}`, problem.Invalid, []string{"host=default-host/filter-ref=x: predicate", `no predicate "max-content-size" at position 24`, "path-prefix"}},
 	} {
 		tree := domain(t)
 		next, changes, _, err := profiles.Apply(tree, operation(t, c.op))

@@ -26,11 +26,14 @@ var actedOn = map[string]struct{ reader, attributes string }{
 	"caches/cache-container=*/local-cache=users/memory=object":  {"cacheSize", "size"},
 	"cluster":                       {"readDiscovery, identity", "default-stack node-name socket-binding"},
 	"cluster/stack=*":               {"readDiscovery", "discovery initial-hosts dns-query"},
+	"http":                          {"serverPath, defaultHost, counts", "default-server default-virtual-host statistics-enabled"},
+	"http/server=*":                 {"defaultHost", "default-host"},
+	"http/server=*/host=*":          {"readHosts", "alias"},
 	"http/server=*/http-listener=*": {"readListener", "socket-binding enabled " + limits},
 	"http/server=*/https-listener=*": {"readListener, readTLS", "socket-binding enabled " + limits +
 		" security-realm certificate-file certificate-key-file verify-client enabled-protocols"},
 	"http/server=*/host=*/location=*":         {"handlerPath", "handler"},
-	"http/server=*/host=*/filter-ref=*":       {"readFilters", "priority"},
+	"http/server=*/host=*/filter-ref=*":       {"filterReader", "priority predicate"},
 	"http/server=*/host=*/setting=access-log": {"accessPattern", "pattern enabled"},
 	"http/configuration=handler/reverse-proxy=*": {"balancing, balancer", "discover-groups session-cookie-names connections-per-thread max-request-time max-retries max-queue-time max-queued-requests " +
 		"problem-server-retry health-check-interval health-check-path"},

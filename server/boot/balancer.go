@@ -3,6 +3,7 @@ package boot
 import (
 	"context"
 	"net"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -59,10 +60,14 @@ func newBalancer(env environment, cfg servergroups.ServerConfig) (_ *balancer, e
 	if err != nil {
 		return nil, err
 	}
-	b.proxy = loadbalancer.New(loadbalancer.Config{
+	lb := loadbalancer.Config{
 		Settings: settings, BackendTLS: backendTLS, TrustedProxies: b.trusted(),
-		Clock: env.Clock, Log: env.logger("server.loadbalancer"), Metrics: metrics, AccessLog: access,
-	})
+		Clock: env.Clock, Log: env.logger("server.loadbalancer"), AccessLog: access,
+	}
+	if counts(cfg) {
+		lb.Metrics = metrics
+	}
+	b.proxy = loadbalancer.New(lb)
 	b.health = health.New(health.Config{Listener: b.listeners[healthBinding], Gatherer: metrics, Log: env.logger("server.health")})
 	b.setGroups(cfg)
 	return b, nil
@@ -86,7 +91,7 @@ func (b *balancer) trusted() (out []netip.Prefix) {
 // accessLog is where requests are recorded; nil when they are not. A balancer's
 // lines have fields of their own: the server that answered, the attempts.
 func (b *balancer) accessLog() (*zerolog.Logger, error) {
-	pattern, err := accessPattern(b.cfg)
+	pattern, err := accessPattern(b.cfg, defaultHost(b.cfg))
 	if err != nil || pattern == "" {
 		return nil, err
 	}
@@ -120,7 +125,11 @@ func (b *balancer) setGroups(cfg servergroups.ServerConfig) {
 
 func (b *balancer) run(ctx context.Context, ready func()) error {
 	defer b.closeListeners()
-	chain, err := readFilters(b.cfg)
+	filters, proxy := newFilterReader(b.cfg), b.traffic.count(b.proxy)
+	hosts, err := readHosts(b.cfg, func(host string) (http.Handler, error) {
+		chain, err := filters.of(host)
+		return chain.apply(proxy), err
+	})
 	if err != nil {
 		return err
 	}
@@ -132,7 +141,7 @@ func (b *balancer) run(ctx context.Context, ready func()) error {
 			return b.proxy.Run(ctx)
 		}}}
 	for _, w := range b.web {
-		all = append(all, w.task(b.listeners[w.binding], chain.apply(b.traffic.count(b.proxy)), drainLimit, b.logger("server.http")))
+		all = append(all, w.task(b.listeners[w.binding], hosts.behind(w.forwarding), drainLimit, b.logger("server.http")))
 	}
 	return tasks.Run(ctx, all...)
 }

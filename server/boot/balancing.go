@@ -66,7 +66,7 @@ func (b *balancer) backendTLS() (*tls.Config, error) {
 // handlerPath is the path of an attribute of the balancer's handler: the one
 // that the default host's location / names, else the first by name.
 func handlerPath(cfg servergroups.ServerConfig, attribute ...string) []string {
-	name := cfg.String("", httpName, listenersPath, defaultServer, "host", "default-host", "location", "/", "handler")
+	name := cfg.String("", hostPath(cfg, defaultHost(cfg), "location", "/", "handler")...)
 	if name == "" {
 		for candidate := range cfg.Map(httpName, "configuration", "handler", "reverse-proxy") {
 			if name == "" || candidate < name {

@@ -2,27 +2,19 @@ package boot
 
 import (
 	"cmp"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/klauspost/compress/gzhttp"
-	"github.com/rs/zerolog"
 	"golang.org/x/net/http/httpguts"
 
-	"github.com/gatehouse-idp/gatehouse/internal/clock"
+	"github.com/gatehouse-idp/gatehouse/internal/predicate"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/servergroups"
 )
 
-// hostPath is a path below the virtual host that requests are for.
-func hostPath(path ...string) []string {
-	return append([]string{httpName, listenersPath, defaultServer, "host", "default-host"}, path...)
-}
-
-// filters are what every request passes before a server answers it.
+// filters are what every request of a host passes before a server answers it.
 type filters struct {
 	wrap []func(http.Handler) http.Handler // the outermost first
 }
@@ -35,31 +27,78 @@ func (f filters) apply(h http.Handler) http.Handler {
 	return h
 }
 
-// readFilters reads the filters that the host names, by priority: the lower,
-// the earlier.
-func readFilters(cfg servergroups.ServerConfig) (filters, error) {
+// filterReader reads the filters of the configuration, each once: hosts that
+// name one limit share it.
+type filterReader struct {
+	cfg  servergroups.ServerConfig
+	made map[string]func(http.Handler) http.Handler
+}
+
+func newFilterReader(cfg servergroups.ServerConfig) filterReader {
+	return filterReader{cfg, map[string]func(http.Handler) http.Handler{}}
+}
+
+// of reads the filters that a host names, by priority: the lower, the earlier.
+func (f filterReader) of(host string) (filters, error) {
 	type ref struct {
 		name     string
 		priority int64
 	}
+	at := func(name ...string) []string {
+		return hostPath(f.cfg, host, append([]string{"filter-ref"}, name...)...)
+	}
 	var refs []ref
-	for name := range cfg.Map(hostPath("filter-ref")...) {
-		refs = append(refs, ref{name, cfg.Int(1, hostPath("filter-ref", name, "priority")...)})
+	for name := range f.cfg.Map(at()...) {
+		refs = append(refs, ref{name, f.cfg.Int(1, at(name, "priority")...)})
 	}
 	slices.SortFunc(refs, func(a, b ref) int {
 		return cmp.Or(cmp.Compare(a.priority, b.priority), cmp.Compare(a.name, b.name))
 	})
-	var f filters
+	var chain filters
 	for _, r := range refs {
-		wrap, err := readFilter(cfg, r.name)
+		wrap, err := f.filter(r.name)
 		if err != nil {
-			return f, err
+			return chain, err
+		}
+		if wrap, err = when(f.cfg.String("", at(r.name, "predicate")...), wrap); err != nil {
+			return chain, problem.Invalid.Errorf("cannot use filter %q of host %q: %w", r.name, host, err)
 		}
 		if wrap != nil {
-			f.wrap = append(f.wrap, wrap)
+			chain.wrap = append(chain.wrap, wrap)
 		}
 	}
-	return f, nil
+	return chain, nil
+}
+
+// when lets only requests that meet a predicate pass a filter.
+func when(text string, filter func(http.Handler) http.Handler) (func(http.Handler) http.Handler, error) {
+	if text == "" || filter == nil {
+		return filter, nil
+	}
+	p, err := predicate.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	return func(next http.Handler) http.Handler {
+		filtered := filter(next)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if p.Match(r) {
+				filtered.ServeHTTP(w, r)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	}, nil
+}
+
+func (f filterReader) filter(name string) (wrap func(http.Handler) http.Handler, err error) {
+	wrap, made := f.made[name]
+	if !made {
+		if wrap, err = readFilter(f.cfg, name); err == nil {
+			f.made[name] = wrap
+		}
+	}
+	return wrap, err
 }
 
 // readFilter finds a filter by its name, whatever its kind. nil is one that
@@ -78,7 +117,7 @@ func readFilter(cfg servergroups.ServerConfig, name string) (func(http.Handler) 
 		return func(next http.Handler) http.Handler { return withHeader(header, value, next) }, nil
 	case is("request-limit"):
 		running, waiting := cfg.Int(1, at("request-limit", "max-concurrent-requests")...), cfg.Int(0, at("request-limit", "queue-size")...)
-		return func(next http.Handler) http.Handler { return newRequestLimit(running, waiting, next) }, nil
+		return newRequestLimit(running, waiting).before, nil
 	case is("gzip"):
 		wrap, err := gzhttp.NewWrapper()
 		if err != nil {
@@ -103,7 +142,6 @@ func withHeader(name, value string, next http.Handler) http.Handler {
 
 // requestLimit lets some requests run and some more wait; the rest is refused.
 type requestLimit struct {
-	next    http.Handler
 	running chan struct{}
 	all     chan struct{} // those that run and those that wait
 }
@@ -112,13 +150,17 @@ type requestLimit struct {
 // a slot of an empty struct costs none, but its index must fit.
 const limitCeiling = 1 << 30
 
-func newRequestLimit(running, waiting int64, next http.Handler) *requestLimit {
+func newRequestLimit(running, waiting int64) *requestLimit {
 	running = min(max(running, 1), limitCeiling)
-	return &requestLimit{next: next,
+	return &requestLimit{
 		running: make(chan struct{}, running), all: make(chan struct{}, running+min(max(waiting, 0), limitCeiling))}
 }
 
-func (l *requestLimit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (l *requestLimit) before(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { l.pass(w, r, next) })
+}
+
+func (l *requestLimit) pass(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	select {
 	case l.all <- struct{}{}:
 		defer func() { <-l.all }()
@@ -131,72 +173,7 @@ func (l *requestLimit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	select {
 	case l.running <- struct{}{}:
 		defer func() { <-l.running }()
-		l.next.ServeHTTP(w, r)
+		next.ServeHTTP(w, r)
 	case <-r.Context().Done():
 	}
 }
-
-// accessPattern is the form of an identity server's access log; "" is none.
-func accessPattern(cfg servergroups.ServerConfig) (string, error) {
-	at := hostPath("setting", "access-log")
-	if _, there := cfg.Get(at...); !there || !cfg.Bool(true, append(at, "enabled")...) {
-		return "", nil
-	}
-	switch p := cfg.String("common", append(at, "pattern")...); p {
-	case "common", "combined":
-		return p, nil
-	default:
-		return "", problem.Invalid.Errorf("cannot use access-log pattern %q (valid: common, combined)", p)
-	}
-}
-
-// logAccess writes a line for every request in the Common Log Format, or the
-// combined one, which adds Referer and User-Agent. Queries are left out, of the
-// Referer too: they carry codes and tokens. remote is who the client is.
-func logAccess(log zerolog.Logger, pattern string, c clock.Clock, remote func(*http.Request) string, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		start, client, path := c.Now(), remote(r), r.URL.EscapedPath()
-		out := &counting{ResponseWriter: w}
-		defer func() {
-			line := fmt.Sprintf("%s - - [%s] %q %d %d", client, start.Format("02/Jan/2006:15:04:05 -0700"), r.Method+" "+path+" "+r.Proto, out.code(), out.bytes)
-			if pattern == "combined" {
-				referer, _, _ := strings.Cut(r.Referer(), "?")
-				line += fmt.Sprintf(" %q %q", dash(referer), dash(r.UserAgent()))
-			}
-			log.Info().Dur("took", clock.Since(c, start).Round(time.Microsecond)).Msg(line)
-		}()
-		next.ServeHTTP(out, r)
-	})
-}
-
-func dash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
-}
-
-// counting notes what was answered.
-type counting struct {
-	http.ResponseWriter
-	status int
-	bytes  int64
-}
-
-func (w *counting) code() int { return cmp.Or(w.status, http.StatusOK) }
-
-func (w *counting) WriteHeader(status int) {
-	if w.status == 0 && status >= 200 {
-		w.status = status
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *counting) Write(b []byte) (int, error) {
-	n, err := w.ResponseWriter.Write(b)
-	w.bytes += int64(n)
-	return n, err
-}
-
-// Unwrap lets http.ResponseController flush and hijack.
-func (w *counting) Unwrap() http.ResponseWriter { return w.ResponseWriter }

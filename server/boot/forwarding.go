@@ -16,7 +16,7 @@ var forwardingHeaders = [...]string{"Forwarded", "X-Forwarded-For", "X-Forwarded
 // nil is everybody: the listener then must be reachable by its proxy only.
 func readTrusted(cfg servergroups.ServerConfig, kind, listener string) ([]netip.Prefix, error) {
 	var out []netip.Prefix
-	for _, text := range cfg.List(httpName, listenersPath, defaultServer, kind, listener, "trusted-proxies") {
+	for _, text := range cfg.List(serverPath(cfg, kind, listener, "trusted-proxies")...) {
 		prefix, err := netip.ParsePrefix(text)
 		if err != nil {
 			addr, addrErr := netip.ParseAddr(text)

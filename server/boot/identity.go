@@ -62,7 +62,13 @@ func newIdentity(ctx context.Context, env environment, cfg servergroups.ServerCo
 		listeners: map[string]net.Listener{},
 	}
 	g.now.Store(&read)
-	g.gate = newGate(env.traffic.count(http.HandlerFunc(g.serve)))
+	if counts(cfg) {
+		if g.traffic == nil { // nobody else counts for a server by itself
+			g.traffic = &traffic{}
+		}
+		g.traffic.register(g.metrics)
+	}
+	g.gate = newGate(g.traffic.count(http.HandlerFunc(g.serve)))
 	if g.discovery, err = readDiscovery(cfg, g.clusterPort()); err != nil {
 		return nil, err
 	}

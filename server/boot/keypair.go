@@ -19,7 +19,7 @@ import (
 // or from those of its security realm. nil when it has none, and does not open.
 func readTLS(cfg servergroups.ServerConfig, listener, dir string, c clock.Clock, log zerolog.Logger) (*tls.Config, error) {
 	at := func(attribute string) []string {
-		return []string{httpName, listenersPath, defaultServer, tlsKind, listener, attribute}
+		return serverPath(cfg, tlsKind, listener, attribute)
 	}
 	realm := securityRealm{name: cfg.String("", at("security-realm")...), cfg: cfg, dir: dir}
 	certificate, key := cfg.String("", at("certificate-file")...), cfg.String("", at("certificate-key-file")...)

@@ -48,22 +48,26 @@ func (g *identity) closeListeners() {
 
 // webTasks serve the ports that people use.
 func (g *identity) webTasks() ([]tasks.Task, error) {
-	chain, err := readFilters(g.cfg)
-	if err != nil {
-		return nil, err
-	}
-	h := chain.apply(g.gate)
-	pattern, err := accessPattern(g.cfg)
-	if err != nil {
-		return nil, err
-	}
-	if pattern != "" {
+	filters := newFilterReader(g.cfg)
+	hosts, err := readHosts(g.cfg, func(host string) (http.Handler, error) {
+		chain, err := filters.of(host)
+		if err != nil {
+			return nil, err
+		}
+		h := chain.apply(g.gate)
+		pattern, err := accessPattern(g.cfg, host)
+		if err != nil || pattern == "" {
+			return h, err
+		}
 		remote := func(r *http.Request) string { return g.now.Load().book.Of(r).Remote }
-		h = logAccess(g.logger("server.access").With().Str("log", "access").Logger(), pattern, g.Clock, remote, h)
+		return logAccess(g.logger("server.access").With().Str("log", "access").Logger(), pattern, g.Clock, remote, h), nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	var out []tasks.Task
 	for _, w := range g.web {
-		out = append(out, w.task(g.listeners[w.binding], h, identityDrain, g.logger("server.http")))
+		out = append(out, w.task(g.listeners[w.binding], hosts.behind(w.forwarding), identityDrain, g.logger("server.http")))
 	}
 	return out, nil
 }

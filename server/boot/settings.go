@@ -65,7 +65,6 @@ const (
 	identityName  = "identity"
 	httpName      = "http"
 	listenersPath = "server"
-	defaultServer = "default-server"
 )
 
 // readSettings reads what it understands of a configuration; dir is the
@@ -115,7 +114,7 @@ func readSettings(cfg servergroups.ServerConfig, dir string) (settings, error) {
 	}
 	for _, kind := range []string{tlsKind, plainKind} {
 		listener, _ := findListener(cfg, kind)
-		if listener != "" && cfg.Bool(false, httpName, listenersPath, defaultServer, kind, listener, "proxy-address-forwarding") {
+		if listener != "" && cfg.Bool(false, serverPath(cfg, kind, listener, "proxy-address-forwarding")...) {
 			s.book.Proxy = addresses.XForwarded
 		}
 	}
@@ -193,15 +192,15 @@ func (d database) url() string {
 
 // findListener gives the first listener of a kind and its port's binding.
 func findListener(cfg servergroups.ServerConfig, kind string) (name, binding string) {
-	for candidate := range cfg.Map(httpName, listenersPath, defaultServer, kind) {
+	for candidate := range cfg.Map(serverPath(cfg, kind)...) {
 		if name == "" || candidate < name {
 			name = candidate
 		}
 	}
-	if name == "" || !cfg.Bool(true, httpName, listenersPath, defaultServer, kind, name, "enabled") {
+	if name == "" || !cfg.Bool(true, serverPath(cfg, kind, name, "enabled")...) {
 		return "", ""
 	}
-	return name, cfg.String(name, httpName, listenersPath, defaultServer, kind, name, "socket-binding")
+	return name, cfg.String(name, serverPath(cfg, kind, name, "socket-binding")...)
 }
 
 // within is file below dir, unless it is absolute or empty.

@@ -3,6 +3,8 @@ package boot
 import (
 	"net/http"
 	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // traffic counts the requests that were answered and those answered with 5xx,
@@ -13,6 +15,15 @@ type traffic struct{ requests, failed atomic.Uint64 }
 func (t *traffic) counts() (requests, failed uint64) {
 	failed = t.failed.Load() // first: never more failed than there are requests
 	return t.requests.Load(), failed
+}
+
+// register shows the counts.
+func (t *traffic) register(r prometheus.Registerer) {
+	count := func(name, help string, n *atomic.Uint64) {
+		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return float64(n.Load()) }))
+	}
+	count("gatehouse_http_requests_total", "Requests that were answered; those refused while suspended are not among them.", &t.requests)
+	count("gatehouse_http_failed_requests_total", "Requests that were answered with 5xx.", &t.failed)
 }
 
 // count counts what next answers.

@@ -50,7 +50,7 @@ type httpLimits struct {
 // readListener reads the attributes of one listener.
 func readListener(cfg servergroups.ServerConfig, kind, name, binding string) (webListener, error) {
 	at := func(attribute string) []string {
-		return []string{httpName, listenersPath, defaultServer, kind, name, attribute}
+		return serverPath(cfg, kind, name, attribute)
 	}
 	millis := func(attribute string, def int64) time.Duration {
 		return time.Duration(cfg.Int(def, at(attribute)...)) * time.Millisecond

@@ -151,13 +151,13 @@ func TestMaxConnectionsIsTheMostAtOneMoment(t *testing.T) {
 }
 
 func TestFiltersOfTheHostAreAppliedByPriority(t *testing.T) {
-	chain, err := readFilters(subsystems(map[string]any{
+	chain, err := newFilterReader(subsystems(map[string]any{
 		filterAt + "response-header|first|header-name": "X-One", filterAt + "response-header|first|header-value": "1",
 		filterAt + "response-header|second|header-name": "X-One", filterAt + "response-header|second|header-value": "2",
 		filterAt + "gzip|small": map[string]any{}, filterAt + "custom-filter|proxy-peer|class-name": "io.undertow.server.handlers.ProxyPeerAddressHandler",
 		hostAt + "filter-ref|first|priority": int64(1), hostAt + "filter-ref|second|priority": int64(2),
 		hostAt + "filter-ref|small|priority": int64(3), hostAt + "filter-ref|proxy-peer": map[string]any{},
-	}))
+	})).of("default-host")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func TestAFilterThatIsNotThereIsRefused(t *testing.T) {
 		"no such class":  {hostAt + "filter-ref|x": map[string]any{}, filterAt + "custom-filter|x|class-name": "org.example.Mine"},
 		"no header":      {hostAt + "filter-ref|x": map[string]any{}, filterAt + "response-header|x|header-name": "a b"},
 	} {
-		if _, err := readFilters(subsystems(values)); err == nil {
+		if _, err := newFilterReader(subsystems(values)).of("default-host"); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
@@ -191,11 +191,12 @@ func TestAFilterThatIsNotThereIsRefused(t *testing.T) {
 
 func TestRequestLimitRefusesWhatNeitherRunsNorWaits(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
-	limit := newRequestLimit(1, 1, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { entered <- struct{}{}; <-leave }))
+	limit := newRequestLimit(1, 1)
+	limited := limit.before(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { entered <- struct{}{}; <-leave }))
 	answers := make(chan int, 3)
 	ask := func() {
 		w := httptest.NewRecorder()
-		limit.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+		limited.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
 		answers <- w.Code
 	}
 	go ask()
