@@ -88,7 +88,7 @@ func (c *Controller) assemble(in installation) (*parts, error) {
 		return nil, err
 	}
 	p.api = api.New(api.Config{
-		Model: p.desk, Users: users{p.replica}, SessionKey: sessions, Audit: c.cfg.Audit, Metrics: gatherer,
+		Model: p.desk, Users: users{p.replica}, Endings: endings{p.replica, c.cfg.Clock}, SessionKey: sessions, Audit: c.cfg.Audit, Metrics: gatherer,
 		Healthy: p.healthy, Version: c.cfg.Version, Clock: c.cfg.Clock, Log: c.cfg.Log,
 	})
 	forms, err := hkdf.Key(sha256.New, in.LogKey, nil, "gatehouse console forms v1", 32)

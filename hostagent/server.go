@@ -43,6 +43,7 @@ type server struct {
 	required string
 	refused  string                // the server's own problem with its configuration
 	usage    *hostlink.ServerUsage // nil: nothing is known; never changed
+	answered [2]uint64             // requests and errors at the last measurement
 	version  string                // of the program it runs
 }
 

@@ -32,6 +32,7 @@ type Management interface {
 	SignIn(ctx context.Context, name, password, remote, via string) (token string, expires time.Time, err error)
 	Session(ctx context.Context, token, remote string) (access.Caller, time.Time, error)
 	Renew(ctx context.Context, c access.Caller) (token string, expires time.Time, err error)
+	SignOut(ctx context.Context, c access.Caller) error
 	Anybody(ctx context.Context) (bool, error)
 }
 
@@ -54,6 +55,7 @@ type Console struct {
 	pages   map[string]*template.Template
 	assets  map[string]asset
 	handler http.Handler
+	drafts  *drafts
 
 	begun    sync.WaitGroup // operations that outlive their request
 	stopping chan struct{}
@@ -65,7 +67,7 @@ func New(c Config) (*Console, error) {
 	if err != nil {
 		return nil, err
 	}
-	console := &Console{config: c, assets: assets, stopping: make(chan struct{})}
+	console := &Console{config: c, assets: assets, drafts: newDrafts(c.Clock), stopping: make(chan struct{})}
 	if console.pages, err = loadPages(assets); err != nil {
 		return nil, err
 	}
@@ -100,6 +102,11 @@ func (c *Console) routes() http.Handler {
 	mux.Handle("GET /console/history", c.page(c.history))
 	mux.Handle("GET /console/revision", c.page(c.revision))
 	mux.Handle("GET /console/rollouts", c.page(c.rollouts))
+	mux.Handle("GET /console/log", c.page(c.log))
+	mux.Handle("GET /console/log/file", c.page(c.saveLog))
+	mux.Handle("GET /console/access", c.page(c.access))
+	mux.Handle("GET /console/access/add", c.page(c.addPerson))
+	mux.Handle("GET /console/access/user", c.page(c.person))
 	mux.Handle("GET /console/", c.page(c.nowhere))
 
 	mux.Handle("POST /console/sign-out", c.form(c.signOut))
@@ -107,5 +114,9 @@ func (c *Console) routes() http.Handler {
 	mux.Handle("POST /console/plan", c.form(c.plan))
 	mux.Handle("POST /console/commit", c.form(c.commit))
 	mux.Handle("POST /console/rollouts", c.form(c.startRollout))
+	mux.Handle("POST /console/access/add", c.form(c.createPerson))
+	mux.Handle("POST /console/access/user", c.form(c.changePerson))
+	mux.Handle("POST /console/access/hosts", c.form(c.changeHost))
+	mux.Handle("POST /console/support-bundle", c.form(c.supportBundle))
 	return guarded(mux)
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/gatehouse-idp/gatehouse/controller/console"
 	"github.com/gatehouse-idp/gatehouse/internal/clock"
+	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/management/access"
 	"github.com/gatehouse-idp/gatehouse/management/api"
 	"github.com/gatehouse-idp/gatehouse/management/api/apitest"
@@ -34,7 +35,11 @@ const (
 type model struct {
 	*apitest.Model
 	hosts, controllers, rollouts, servers []any
+
+	broken bool // no support bundle can be made
 }
+
+const hostToken = "gatehouse-join-token-of-h9"
 
 func (m *model) Execute(ctx context.Context, c access.Caller, op profiles.Operation) (api.Response, error) {
 	running := len(op.Address) == 2 && op.Address[1].Type == "server"
@@ -45,6 +50,10 @@ func (m *model) Execute(ctx context.Context, c access.Caller, op profiles.Operat
 		return api.Response{Result: m.controllers}, nil
 	case op.Name == "rollouts":
 		return api.Response{Result: m.rollouts}, nil
+	case op.Name == "add-host":
+		return api.Response{Result: map[string]any{"name": op.Params["name"], "token": hostToken, "secret": "s", "fingerprint": "f"}}, nil
+	case op.Name == "revoke", op.Name == "remove-host":
+		return api.Response{}, nil
 	case running && op.Name == "read-resource":
 		return api.Response{Result: m.servers}, nil
 	}
@@ -52,6 +61,17 @@ func (m *model) Execute(ctx context.Context, c access.Caller, op profiles.Operat
 }
 
 func (m *model) Follow(ctx context.Context, c access.Caller, op profiles.Operation, emit func(any) error) (api.Response, error) {
+	if op.Name == "support-bundle" {
+		if m.broken {
+			return api.Response{}, problem.Unavailable.Errorf("no disk")
+		}
+		for _, chunk := range []string{"first ", "second"} {
+			if err := emit(map[string]any{"chunk": []byte(chunk)}); err != nil {
+				return api.Response{}, err
+			}
+		}
+		return api.Response{}, nil
+	}
 	return m.Model.Follow(ctx, c, op, emit)
 }
 
@@ -278,4 +298,5 @@ var pages = []string{
 	"/console/configuration/edit?at=/profile%3Dweb/subsystem%3Didentity/spi%3Dtruststore/provider%3Dfile&name=properties",
 	"/console/configuration/add?at=/&type=system-property", "/console/configuration/add?at=/profile%3Dother&type=subsystem",
 	"/console/history", "/console/history?from=0&to=0", "/console/rollouts",
+	"/console/log?host=h1&name=one", "/console/access", "/console/access/add", "/console/access/user?name=ann",
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"maps"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -32,11 +31,18 @@ type serverLine struct {
 	Since    time.Time        `json:"since"`
 	Message  string           `json:"message"`
 	Usage    *struct {
-		CPU       float64 `json:"cpu-seconds"`
-		Resident  uint64  `json:"resident-bytes"`
-		Files     uint64  `json:"open-files"`
-		Connected uint64  `json:"connections"`
+		CPU       float64    `json:"cpu-seconds"`
+		Resident  uint64     `json:"resident-bytes"`
+		Files     uint64     `json:"open-files"`
+		Connected uint64     `json:"connections"`
+		Requests  uint64     `json:"requests"`
+		Errors    uint64     `json:"errors"`
+		Rate      float64    `json:"requests-per-second"`
+		ErrorRate float64    `json:"errors-per-second"`
+		Backends  []seenLine `json:"backends"`
 	} `json:"usage"`
+	Version string   `json:"version"`
+	Members []string `json:"cluster-members"`
 	// Balancer is set for a load balancer.
 	Balancer bool `json:"-"`
 	// Lost is set when the host does not report: the state is the last known.
@@ -79,13 +85,19 @@ func (s serverLine) NeedsMore() string {
 	return ""
 }
 
+// seenLine is what a load balancer saw of one server.
+type seenLine struct {
+	Node     string `json:"node"`
+	Requests uint64 `json:"requests"`
+	Errors   uint64 `json:"errors"`
+	Overdue  uint64 `json:"overdue"`
+}
+
 // Memory is what the process has in memory, in MiB.
 func (s serverLine) Memory() uint64 { return s.Usage.Resident >> 20 }
 
 // Page is where the server is shown by itself.
-func (s serverLine) Page() string {
-	return "/console/server?" + url.Values{"host": {s.Host}, "name": {s.Name}}.Encode()
-}
+func (s serverLine) Page() string { return s.at("/console/server") }
 
 // hostLine is a host with its servers.
 type hostLine struct {
@@ -118,7 +130,11 @@ type overviewView struct {
 	Tally       []tally
 	Last        *revisionLine
 	Running     *rolloutLine
+	MayBundle   bool
+	Traffic     *trafficSum // of the identity servers; nil while none tells
 }
+
+type trafficSum struct{ Requests, Errors float64 }
 
 // tally is how many servers are in a state.
 type tally struct {
@@ -128,7 +144,7 @@ type tally struct {
 
 // overview shows the domain as it is.
 func (c *Console) overview(v *visit) {
-	o := overviewView{}
+	o := overviewView{MayBundle: v.may(nil, "support-bundle", nil)}
 	servers, err := v.servers()
 	if err == nil {
 		_, err = v.read(nil, "hosts", nil, &o.Hosts)
@@ -163,6 +179,7 @@ func (o *overviewView) place(servers []serverLine) {
 			s.Lost = !h.Connected && s.State != "DISABLED"
 			h.Servers = append(h.Servers, s)
 			count[tally{Word: s.Word(), Tone: s.Tone()}]++
+			o.sum(s)
 			if s.Balancer {
 				o.Balancers = append(o.Balancers, s)
 			}
@@ -173,6 +190,18 @@ func (o *overviewView) place(servers []serverLine) {
 		o.Tally = append(o.Tally, t)
 	}
 	slices.SortFunc(o.Tally, func(a, b tally) int { return cmp.Or(b.Count-a.Count, strings.Compare(a.Word, b.Word)) })
+}
+
+// sum adds what a server answers. What balancers answer is the same again.
+func (o *overviewView) sum(s serverLine) {
+	if s.Balancer || s.Lost || s.Usage == nil {
+		return
+	}
+	if o.Traffic == nil {
+		o.Traffic = &trafficSum{}
+	}
+	o.Traffic.Requests += s.Usage.Rate
+	o.Traffic.Errors += s.Usage.ErrorRate
 }
 
 // answerAt is one answer of an operation with wildcards.

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -18,7 +19,8 @@ var changing = []string{"write-attribute", "undefine-attribute", "add", "remove"
 
 // planView shows what a change would do.
 type planView struct {
-	Operation string // as it is sent, JSON
+	Operation string // as it is sent, JSON; "" when it has a secret
+	Draft     string // then, what fetches it once
 	Command   string // as the command line takes it, secrets masked
 	Revision  uint64 // that it was planned on
 	Comment   string
@@ -45,12 +47,6 @@ func (c *Console) plan(v *visit) {
 		return
 	}
 	page := planView{Comment: v.r.PostForm.Get("comment"), Back: back(op), Command: v.command(op)}
-	sent, err := json.Marshal(op)
-	if err != nil {
-		v.fail(problem.Internal.Errorf("cannot encode the change: %w", err))
-		return
-	}
-	page.Operation = string(sent)
 	dry := op
 	dry.Headers = map[string]any{"dry-run": true}
 	var p struct {
@@ -65,8 +61,48 @@ func (c *Console) plan(v *visit) {
 	page.Changes = linesOf(p.Changes)
 	page.Effect, page.Servers = p.Effect, p.Servers
 	page.Allowed = v.may(op.Address, op.Name, op.Params)
+	if page.Allowed && len(page.Changes) > 0 {
+		if page.Operation, page.Draft, err = v.carried(op); err != nil {
+			v.fail(err)
+			return
+		}
+	}
 	page.Rollout = len(p.Servers) > 0 && v.may(nil, "rolling-restart", nil)
 	v.show("plan.html", view{Title: "What this would change", Section: sectionOf(op), Content: page})
+}
+
+// carried is how the page of a plan carries the change: in itself, so that any
+// controller may take it; with a secret in it, as a draft of this controller.
+func (v *visit) carried(op profiles.Operation) (text, draft string, err error) {
+	sent, err := json.Marshal(op)
+	if err != nil {
+		return "", "", problem.Internal.Errorf("cannot encode the change: %w", err)
+	}
+	shown, err := json.Marshal(maskedOperation(op))
+	if err == nil && bytes.Equal(sent, shown) {
+		return string(sent), "", nil
+	}
+	draft, err = v.drafts.put(v.owner(), sent)
+	return "", draft, err
+}
+
+// owner is who may use a draft: the visitor, in this session.
+func (v *visit) owner() string { return v.caller.Name + "\x00" + v.caller.Session }
+
+// planned is the change that a plan's page carries.
+func (v *visit) planned(form url.Values) (profiles.Operation, error) {
+	text := []byte(form.Get("operation"))
+	var op profiles.Operation
+	if draft := form.Get("draft"); draft != "" {
+		var err error
+		if text, err = v.drafts.take(v.owner(), draft); err != nil {
+			return op, err
+		}
+	}
+	if err := json.Unmarshal(text, &op); err != nil {
+		return op, problem.Invalid.Errorf("cannot read the change: %w", err)
+	}
+	return op, nil
 }
 
 // refuse shows the form again that asked for a change, with what is wrong.
@@ -181,9 +217,9 @@ func adding(op *profiles.Operation, form url.Values) error {
 // revision that it was planned on.
 func (c *Console) commit(v *visit) {
 	form := v.r.PostForm
-	var op profiles.Operation
-	if err := json.Unmarshal([]byte(form.Get("operation")), &op); err != nil {
-		v.fail(problem.Invalid.Errorf("cannot read the change: %w", err))
+	op, err := v.planned(form)
+	if err != nil {
+		v.fail(err)
 		return
 	}
 	planned, err := strconv.ParseInt(form.Get("revision"), 10, 64)
@@ -238,6 +274,20 @@ func doneText(r *http.Request) string {
 		return "The change is written."
 	case "ordered":
 		return "Done."
+	case "user-added":
+		return "The user is added and may sign in now."
+	case "user-removed":
+		return "The user is removed; their sessions are over."
+	case "roles-set":
+		return "The roles are set; they hold from the user's next click."
+	case "password-set":
+		return "The password is set; the user's sessions are over."
+	case "sessions-ended":
+		return "The user's sessions are over; they may sign in again."
+	case "revoked":
+		return "The host's certificates are refused. With its join token it may come back: remove it, or give it a new token, if it must not."
+	case "host-removed":
+		return "The host is no part of the domain any more. Its servers run until somebody stops them."
 	case "under-way":
 		return "It is under way; this page shows how far it is."
 	}

@@ -11,6 +11,7 @@ import (
 	"mime"
 	"net/http"
 	"path"
+	"strconv"
 	"strings"
 	"time"
 
@@ -95,6 +96,7 @@ func loadPages(assets map[string]asset) (map[string]*template.Template, error) {
 		"time":  func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"clock": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
 		"lower": strings.ToLower,
+		"rate":  rateText,
 	}
 	layout, err := template.New("layout.html").Funcs(functions).ParseFS(web.Console, "console/layout.html")
 	if err != nil {
@@ -118,6 +120,14 @@ func loadPages(assets map[string]asset) (map[string]*template.Template, error) {
 	return pages, nil
 }
 
+// rateText is a number a second, with a digit behind the point while it is small.
+func rateText(r float64) string {
+	if r > 0 && r < 10 {
+		return strconv.FormatFloat(r, 'f', 1, 64)
+	}
+	return strconv.FormatFloat(r, 'f', 0, 64)
+}
+
 // view is what the layout shows around a page.
 type view struct {
 	Title   string
@@ -127,6 +137,7 @@ type view struct {
 	Version string
 	Done    string // what the form before has done
 	Problem string // what it could not
+	Access  bool   // the visitor may see who may manage the domain
 	// Live pages fetch themselves again and again.
 	Live    bool
 	Content any
@@ -150,6 +161,7 @@ func (v *visit) show(page string, data view) { v.showAs(http.StatusOK, page, dat
 
 func (v *visit) showAs(status int, page string, data view) {
 	data.User, data.CSRF = v.caller.Name, v.csrf
+	data.Access = v.may(nil, "list-users", nil)
 	if data.Done == "" {
 		data.Done = doneText(v.r)
 	}

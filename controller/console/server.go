@@ -8,12 +8,8 @@ import (
 	"strings"
 
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
-	"github.com/gatehouse-idp/gatehouse/management/api"
 	"github.com/gatehouse-idp/gatehouse/profiles"
 )
-
-// logLines is how much of a server's log its page shows.
-const logLines = 200
 
 // orders are what the page of a server can order, in the order of its buttons.
 var orders = []string{"start", "restart", "reload", "suspend", "resume", "stop"}
@@ -34,7 +30,7 @@ func (c *Console) server(v *visit) {
 // showServer shows the server that a form or an address names, with what went
 // wrong with it, if anything did.
 func (v *visit) showServer(named url.Values, wrong error) {
-	s, err := v.oneServer(named.Get("host"), named.Get("name"))
+	s, err := v.oneServer(named)
 	if err != nil {
 		v.fail(cmp.Or(wrong, err))
 		return
@@ -43,16 +39,26 @@ func (v *visit) showServer(named url.Values, wrong error) {
 	v.showAs(statusOf(wrong), "server.html", page.wrong(wrong))
 }
 
-func (v *visit) oneServer(host, name string) (serverView, error) {
+// serverNamed is the server that a form or an address names.
+func (v *visit) serverNamed(named url.Values) (serverLine, error) {
+	host, name := named.Get("host"), named.Get("name")
 	list, err := v.servers()
 	if err != nil {
-		return serverView{}, err
+		return serverLine{}, err
 	}
 	i := slices.IndexFunc(list, func(s serverLine) bool { return s.Host == host && s.Name == name })
 	if i < 0 {
-		return serverView{}, problem.NotFound.Errorf("cannot find server %q: there is none of that name on host %q", name, host)
+		return serverLine{}, problem.NotFound.Errorf("cannot find server %q: there is none of that name on host %q", name, host)
 	}
-	s := serverView{serverLine: list[i]}
+	return list[i], nil
+}
+
+func (v *visit) oneServer(named url.Values) (serverView, error) {
+	line, err := v.serverNamed(named)
+	if err != nil {
+		return serverView{}, err
+	}
+	s := serverView{serverLine: line}
 	config := serverConfig(s.Host, s.Name)
 	s.Configured = browse(config)
 	for _, order := range orders {
@@ -60,9 +66,10 @@ func (v *visit) oneServer(host, name string) (serverView, error) {
 			s.Orders = append(s.Orders, order)
 		}
 	}
-	if s.Log, err = v.log(config); err != nil {
+	if s.Log, err = v.logOf(config, logLines); err != nil {
 		s.LogProblem = err.Error()
 	}
+	s.Log = readable(s.Log)
 	return s, nil
 }
 
@@ -84,22 +91,6 @@ func sensible(order, state string) bool {
 		return running || state == "BACKOFF" || state == "FAILED"
 	}
 	return running
-}
-
-// log is the end of a server's log; the host sends it in pieces.
-func (v *visit) log(at profiles.Address) (string, error) {
-	var text strings.Builder
-	_, err := v.config.Management.Execute(v.r.Context(), api.Inside{
-		Caller: v.caller, Via: via, Again: v.refresh(),
-		Operation: profiles.Operation{Name: "read-log", Address: at, Params: map[string]any{"lines": int64(logLines), "timeout": int64(5)}},
-		Emit: func(event any) error {
-			var piece struct{ Log string }
-			err := reread(event, &piece)
-			text.WriteString(piece.Log)
-			return err
-		},
-	})
-	return text.String(), err
 }
 
 // order gives a server an order.

@@ -165,7 +165,12 @@ func within(to string) string {
 	return to
 }
 
+// signOut ends the session at all controllers, whoever else has its cookie.
 func (c *Console) signOut(v *visit) {
+	if err := c.config.Management.SignOut(v.r.Context(), v.caller); err != nil {
+		v.fail(err) // the cookie stays: one who believes to be out must be
+		return
+	}
 	gone := sessionCookie("", time.Unix(1, 0))
 	gone.MaxAge = -1
 	http.SetCookie(v.w, gone)

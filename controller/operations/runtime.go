@@ -69,9 +69,12 @@ func (r running) resource() map[string]any {
 	}
 	if u := s.Usage; u != nil {
 		usage := map[string]any{"cpu-seconds": u.CpuSeconds, "resident-bytes": u.ResidentBytes, "open-files": u.OpenFiles, "connections": u.Connections,
-			"requests": u.Requests, "errors": u.Errors}
+			"requests": u.Requests, "errors": u.Errors, "requests-per-second": u.RequestsPerSecond, "errors-per-second": u.ErrorsPerSecond}
 		if u.GroupMemoryBytes > 0 {
 			usage["group-memory-bytes"], usage["group-cpu-seconds"] = u.GroupMemoryBytes, u.GroupCpuSeconds
+		}
+		if list := seen(u); len(list) > 0 {
+			usage["backends"] = list
 		}
 		out["usage"] = usage
 	}
@@ -89,6 +92,14 @@ func exitOf(e *hostlink.ServerExit) map[string]any {
 		out["code"] = e.Code
 	}
 	return out
+}
+
+// seen is what a load balancer saw of the servers behind it.
+func seen(u *hostlink.ServerUsage) (list []any) {
+	for _, b := range u.Backends {
+		list = append(list, map[string]any{"node": b.Node, "requests": b.Requests, "errors": b.Errors, "overdue": b.Overdue})
+	}
+	return list
 }
 
 // readServer reads what runs: /host=x/server=y, either of them a wildcard.

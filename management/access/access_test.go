@@ -90,7 +90,7 @@ func sessions(t *testing.T) (*access.Sessions, access.Store, *clocktest.Clock) {
 		t.Fatal(err)
 	}
 	c := clocktest.New(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
-	return access.NewSessions(store, bytes.Repeat([]byte("k"), 32), c), store, c
+	return access.NewSessions(store, nil, bytes.Repeat([]byte("k"), 32), c), store, c
 }
 
 // login goes through a SCRAM conversation and gives the token.
@@ -136,17 +136,58 @@ func TestSessionLastsItsTimeAndNoLonger(t *testing.T) {
 	if caller, err := s.Bearer(t.Context(), token); err != nil || caller.Name != "eva" || caller.Mechanism != access.SCRAM {
 		t.Fatalf("%+v, %v", caller, err)
 	}
-	other := access.NewSessions(store, bytes.Repeat([]byte("k"), 32), c)
+	other := access.NewSessions(store, nil, bytes.Repeat([]byte("k"), 32), c)
 	if _, err := other.Bearer(t.Context(), token); err != nil {
 		t.Errorf("at another controller with the same key: %v", err)
 	}
-	foreign := access.NewSessions(store, nil, c)
+	foreign := access.NewSessions(store, nil, nil, c)
 	if _, err := foreign.Bearer(t.Context(), token); !problem.Is(err, problem.Unauthorized) {
 		t.Errorf("at a foreign controller: %v", err)
 	}
 	c.Advance(access.SessionLifetime)
 	if _, err := s.Bearer(t.Context(), token); !problem.Is(err, problem.Unauthorized) {
 		t.Errorf("after its time: %v", err)
+	}
+}
+
+func TestASessionThatWasEndedIsOverWithAllItsTokens(t *testing.T) {
+	s, _, c := sessions(t)
+	ctx := t.Context()
+	eva, err := s.Basic(ctx, "eva", password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, _, err := s.Open(ctx, eva)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, _, _ := s.Open(ctx, eva) // another browser
+	caller, err := s.Bearer(ctx, first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Advance(access.SessionLifetime / 2)
+	renewed, _, err := s.Open(ctx, caller)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.End(ctx, caller); err != nil {
+		t.Fatal(err)
+	}
+	late, _, err := s.Open(ctx, caller) // a request that was under way
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, token := range map[string]string{"the first": first, "the renewed": renewed, "one made too late": late} {
+		if _, err := s.Bearer(ctx, token); !problem.Is(err, problem.Unauthorized) {
+			t.Errorf("%s token: %v", name, err)
+		}
+	}
+	if _, err := s.Bearer(ctx, other); err != nil {
+		t.Errorf("another session of the user: %v", err)
+	}
+	if err := s.End(ctx, eva); !problem.Is(err, problem.Invalid) {
+		t.Errorf("a caller without a session: %v", err)
 	}
 }
 

@@ -35,7 +35,7 @@ var granted = map[need][]Role{
 // securityOperations change who belongs to the domain or may do what in it, or
 // replace the configuration whole: sensitive, whatever their address.
 var securityOperations = []string{
-	"add-user", "remove-user", "set-user-password", "set-user-roles",
+	"add-user", "remove-user", "set-user-password", "set-user-roles", "end-user-sessions",
 	"add-host", "remove-host", "revoke", "revoke-host", "rotate",
 	"add-controller", "remove-controller", "transfer-leadership", "apply", "revert",
 	"support-bundle", // masked, but logs and names of the whole domain are in it

@@ -75,6 +75,9 @@ type Caller struct {
 	Mechanism Mechanism `json:"mechanism"`
 	// Remote is where the call comes from: "host:port", or "" for the local socket.
 	Remote string `json:"remote,omitempty"`
+	// Session is the id of the session whose token the caller showed, or "". It
+	// stays in the process.
+	Session string `json:"-"`
 }
 
 // Has reports whether the caller has one of the roles without a scope.

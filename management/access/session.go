@@ -1,6 +1,7 @@
 package access
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
@@ -39,6 +40,7 @@ func refused() error {
 // its user exists and keeps the password.
 type Sessions struct {
 	store  Store
+	ended  Endings
 	key    []byte
 	clock  clock.Clock
 	mu     sync.Mutex
@@ -47,14 +49,17 @@ type Sessions struct {
 }
 
 // NewSessions makes the authenticator of a store's users. All controllers of a
-// domain are given the same key, at least 32 bytes; with nil the tokens are
-// good at this process only.
-func NewSessions(store Store, key []byte, c clock.Clock) *Sessions {
+// domain are given the same key, at least 32 bytes, and the same endings; with
+// nil the tokens are good, and sessions ended, at this process only.
+func NewSessions(store Store, ended Endings, key []byte, c clock.Clock) *Sessions {
 	if len(key) == 0 {
 		key = make([]byte, 32)
 		rand.Read(key)
 	}
-	return &Sessions{store: store, key: key, clock: c, recent: map[string]time.Time{}, guess: newThrottle(c)}
+	if ended == nil {
+		ended = &ownEndings{clock: c, until: map[string]time.Time{}}
+	}
+	return &Sessions{store: store, ended: ended, key: key, clock: c, recent: map[string]time.Time{}, guess: newThrottle(c)}
 }
 
 // Login is one SCRAM conversation.
@@ -113,7 +118,7 @@ func (l *Login) Step(message string) (answer string, done bool, err error) {
 
 // Token opens a session for the user that logged in.
 func (l *Login) Token() (token string, expires time.Time) {
-	return l.sessions.token(*l.user)
+	return l.sessions.token(*l.user, rand.Text())
 }
 
 // claims are what a token carries.
@@ -121,11 +126,14 @@ type claims struct {
 	Name       string `json:"n"`
 	Generation uint64 `json:"g"`
 	Expires    int64  `json:"e"` // Unix seconds
+	// Session is the same in all tokens of one session. Tokens of a version that
+	// has none are sessions of their own.
+	Session string `json:"s,omitempty"`
 }
 
-func (s *Sessions) token(u User) (string, time.Time) {
+func (s *Sessions) token(u User, session string) (string, time.Time) {
 	expires := s.clock.Now().Add(SessionLifetime).Truncate(time.Second)
-	body, _ := json.Marshal(claims{u.Name, u.Generation, expires.Unix()}) // strings and numbers always encode
+	body, _ := json.Marshal(claims{u.Name, u.Generation, expires.Unix(), session}) // strings and numbers always encode
 	text := base64.RawURLEncoding.EncodeToString(body)
 	return text + "." + s.sign(text), expires
 }
@@ -158,7 +166,14 @@ func (s *Sessions) Bearer(ctx context.Context, token string) (Caller, error) {
 	case err != nil:
 		return Caller{}, err
 	}
-	return Caller{Name: u.Name, Grants: u.Grants, Mechanism: SCRAM}, nil
+	session := cmp.Or(c.Session, signature)
+	switch ended, err := s.ended.SessionEnded(ctx, session); {
+	case err != nil:
+		return Caller{}, err
+	case ended:
+		return invalid()
+	}
+	return Caller{Name: u.Name, Grants: u.Grants, Mechanism: SCRAM, Session: session}, nil
 }
 
 // Expiry is when a token that Bearer accepts ends.
@@ -216,12 +231,13 @@ func (s *Sessions) remember(digest string) {
 	s.recent[digest] = s.clock.Now().Add(basicMemory)
 }
 
-// Open makes a token for a caller that has just authenticated with Basic.
+// Open makes a token for a caller that has just authenticated with Basic, or a
+// further one of the session that a caller of Bearer has.
 func (s *Sessions) Open(ctx context.Context, c Caller) (token string, expires time.Time, err error) {
 	u, err := s.store.User(ctx, c.Name)
 	if err != nil {
 		return "", time.Time{}, err
 	}
-	token, expires = s.token(u)
+	token, expires = s.token(u, cmp.Or(c.Session, rand.Text()))
 	return token, expires, nil
 }

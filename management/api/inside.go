@@ -63,9 +63,14 @@ func (i *Interface) Session(ctx context.Context, token, remote string) (access.C
 	return caller, i.sessions.Expiry(token), nil
 }
 
-// Renew opens a further session for a caller that Session gave.
+// Renew gives a further token of the session of a caller that Session gave.
 func (i *Interface) Renew(ctx context.Context, c access.Caller) (token string, expires time.Time, err error) {
 	return i.sessions.Open(ctx, c)
+}
+
+// SignOut ends the session of a caller that Session gave, with all its tokens.
+func (i *Interface) SignOut(ctx context.Context, c access.Caller) error {
+	return i.sessions.End(ctx, c)
 }
 
 // Anybody reports whether there is a management user at all: without one nobody

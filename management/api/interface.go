@@ -22,6 +22,9 @@ const OperationLimit = 8 << 20
 type Config struct {
 	Model Model
 	Users access.Store
+	// Endings are the sessions that were ended, shared by all controllers of a
+	// domain; nil keeps them in this process.
+	Endings access.Endings
 	// SessionKey signs session tokens, at least 32 bytes, the same at every
 	// controller of a domain; nil makes one that is good at this process only.
 	SessionKey []byte
@@ -45,7 +48,7 @@ type Interface struct {
 
 // New makes the interface; Serve, ServeLocal and HTTP put it on the wire.
 func New(c Config) *Interface {
-	return &Interface{config: c, sessions: access.NewSessions(c.Users, c.SessionKey, c.Clock)}
+	return &Interface{config: c, sessions: access.NewSessions(c.Users, c.Endings, c.SessionKey, c.Clock)}
 }
 
 // Call is one operation as it came in.

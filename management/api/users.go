@@ -16,6 +16,7 @@ var operations = map[string]func(*Interface, context.Context, access.Caller, pro
 	"remove-user":       (*Interface).removeUser,
 	"set-user-password": (*Interface).setPassword,
 	"set-user-roles":    (*Interface).setRoles,
+	"end-user-sessions": (*Interface).endSessions,
 	"list-users":        (*Interface).listUsers,
 }
 
@@ -70,6 +71,18 @@ func (i *Interface) setPassword(ctx context.Context, _ access.Caller, op profile
 	}
 	next.Generation = user.Generation + 1 // ends the sessions that are open
 	return nil, i.config.Users.PutUser(ctx, next)
+}
+
+// endSessions ends all sessions of a user, who may log in again: for a browser or
+// a laptop that is lost.
+func (i *Interface) endSessions(ctx context.Context, _ access.Caller, op profiles.Operation) (any, error) {
+	name, _ := op.Params["name"].(string)
+	user, err := i.config.Users.User(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	user.Generation++
+	return nil, i.config.Users.PutUser(ctx, user)
 }
 
 func (i *Interface) setRoles(ctx context.Context, _ access.Caller, op profiles.Operation) (any, error) {

@@ -1143,9 +1143,13 @@ type ServerUsage struct {
 	Requests uint64 `protobuf:"varint,7,opt,name=requests,proto3" json:"requests,omitempty"`
 	Errors   uint64 `protobuf:"varint,8,opt,name=errors,proto3" json:"errors,omitempty"`
 	// What a load balancer saw of each server that it sent requests to.
-	Backends      []*BackendUsage `protobuf:"bytes,9,rep,name=backends,proto3" json:"backends,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Backends []*BackendUsage `protobuf:"bytes,9,rep,name=backends,proto3" json:"backends,omitempty"`
+	// How many requests it answered lately, each second, and how many of that were
+	// 5xx.
+	RequestsPerSecond float64 `protobuf:"fixed64,10,opt,name=requests_per_second,json=requestsPerSecond,proto3" json:"requests_per_second,omitempty"`
+	ErrorsPerSecond   float64 `protobuf:"fixed64,11,opt,name=errors_per_second,json=errorsPerSecond,proto3" json:"errors_per_second,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *ServerUsage) Reset() {
@@ -1239,6 +1243,20 @@ func (x *ServerUsage) GetBackends() []*BackendUsage {
 		return x.Backends
 	}
 	return nil
+}
+
+func (x *ServerUsage) GetRequestsPerSecond() float64 {
+	if x != nil {
+		return x.RequestsPerSecond
+	}
+	return 0
+}
+
+func (x *ServerUsage) GetErrorsPerSecond() float64 {
+	if x != nil {
+		return x.ErrorsPerSecond
+	}
+	return 0
 }
 
 // BackendUsage is a server as a load balancer sees it.
@@ -2445,7 +2463,7 @@ const file_hostlink_hostlink_proto_rawDesc = "" +
 	"\x06signal\x18\x03 \x01(\tR\x06signal\x12\"\n" +
 	"\rout_of_memory\x18\x04 \x01(\bR\voutOfMemory\x12\x18\n" +
 	"\aunknown\x18\x05 \x01(\bR\aunknown\x12\x16\n" +
-	"\x06reason\x18\x06 \x01(\tR\x06reason\"\xe5\x02\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\"\xc1\x03\n" +
 	"\vServerUsage\x12\x1f\n" +
 	"\vcpu_seconds\x18\x01 \x01(\x01R\n" +
 	"cpuSeconds\x12%\n" +
@@ -2457,7 +2475,10 @@ const file_hostlink_hostlink_proto_rawDesc = "" +
 	"\x11group_cpu_seconds\x18\x06 \x01(\x01R\x0fgroupCpuSeconds\x12\x1a\n" +
 	"\brequests\x18\a \x01(\x04R\brequests\x12\x16\n" +
 	"\x06errors\x18\b \x01(\x04R\x06errors\x12?\n" +
-	"\bbackends\x18\t \x03(\v2#.gatehouse.hostlink.v1.BackendUsageR\bbackends\"p\n" +
+	"\bbackends\x18\t \x03(\v2#.gatehouse.hostlink.v1.BackendUsageR\bbackends\x12.\n" +
+	"\x13requests_per_second\x18\n" +
+	" \x01(\x01R\x11requestsPerSecond\x12*\n" +
+	"\x11errors_per_second\x18\v \x01(\x01R\x0ferrorsPerSecond\"p\n" +
 	"\fBackendUsage\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x1a\n" +
 	"\brequests\x18\x02 \x01(\x04R\brequests\x12\x16\n" +
