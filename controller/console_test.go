@@ -114,6 +114,33 @@ func TestTheConsoleServesWholeAtEveryController(t *testing.T) {
 	if got := leader.do("read-attribute", "/profile=web/subsystem=identity", "name", "display-name").Result; !strings.HasPrefix(got.(string), "written at ") {
 		t.Errorf("display-name is %v", got)
 	}
+	signedOutEverywhere(t, leader.person("ann", consolePassword), all)
+}
+
+// signedOutEverywhere signs a person out at one controller; a copy of the cookie
+// is then worth nothing at any.
+func signedOutEverywhere(t *testing.T, ann *person, all map[string]*process) {
+	t.Helper()
+	here, err := url.Parse(ann.at + "/console")
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied := ann.http.Jar.Cookies(here)
+	send := ann.at
+	for _, signedIn := range []bool{true, false} {
+		for name, c := range all {
+			ann.http.Jar.SetCookies(here, copied)
+			_, address, _ := c.c.Addresses()
+			ann.at = "https://" + address
+			until(t, name+" knows whether ann is signed in", func() bool {
+				return strings.Contains(ann.open("/console"), "signed in as") == signedIn
+			})
+		}
+		if ann.at = send; signedIn {
+			ann.http.Jar.SetCookies(here, copied)
+			ann.send("/console/sign-out", formOf(ann.open("/console/history")))
+		}
+	}
 }
 
 func TestTheConsoleRestartsAServerAndRollsAGroup(t *testing.T) {
