@@ -14,6 +14,9 @@ import (
 	"time"
 )
 
+// ownVersion is the version of the program under test.
+const ownVersion = "0.0.1-e2e"
+
 // binary is the program under test, built once.
 var binary = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "gatehouse-e2e-")
@@ -21,7 +24,7 @@ var binary = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, "gatehouse")
-	cmd := exec.Command("go", "build", "-o", path, "../cmd/gatehouse")
+	cmd := exec.Command("go", "build", "-ldflags=-X main.version="+ownVersion, "-o", path, "../cmd/gatehouse")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("cannot build the binary: %w: %s", err, out)

@@ -45,6 +45,7 @@ type commands struct {
 	Import              importCommand              `cmd:"" help:"Import a realm file into a database."`
 	Export              exportCommand              `cmd:"" help:"Export a realm from a database as a realm file."`
 	UpdateCompatibility updateCompatibilityCommand `cmd:"" help:"Say whether versions or configurations can be rolled."`
+	RollingUpgrade      rollingUpgradeCommand      `cmd:"" help:"Bring a running domain to the version that is installed on its hosts."`
 	Version             versionCommand             `cmd:"" help:"Print the version."`
 	Reference           referenceCommand           `cmd:"" hidden:"" help:"Write the reference in docs/."`
 }
