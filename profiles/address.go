@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 )
@@ -116,7 +117,7 @@ func (a Address) String() string {
 }
 
 func quoteName(s string) string {
-	if s != "" && !strings.ContainsAny(s, "/=:\"\\ \t\r\n(){},;#") {
+	if s != "" && !strings.ContainsAny(s, "/=:\"\\(){},;#") && !strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
 		return s
 	}
 	var b strings.Builder

@@ -13,8 +13,9 @@ type Type string
 // The types of values.
 const (
 	String Type = "string"
-	Int    Type = "int"  // 32 bits
-	Long   Type = "long" // 64 bits
+	Int    Type = "int"    // 32 bits
+	Long   Type = "long"   // 64 bits
+	Double Type = "double" // a decimal of 64 bits
 	Bool   Type = "boolean"
 	List   Type = "list"   // of strings, see Attribute.Elem
 	Map    Type = "map"    // names to strings, see Attribute.Elem

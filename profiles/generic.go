@@ -12,7 +12,7 @@ func stepName(i int) string { return "step-" + strconv.Itoa(i+1) }
 
 // generic lists the operations that every resource has.
 func generic() []operation {
-	name := Attribute{Name: "name", Type: String, Required: true, Literal: true, Text: "The attribute; properties.x for one key of it."}
+	name := Attribute{Name: "name", Type: String, Required: true, Literal: true, Text: "The attribute; properties.x for one key of it, handlers[0] for one element."}
 	value := Attribute{Name: "value", Type: Any, Text: "The value."}
 	key := Attribute{Name: "key", Type: String, Required: true, Literal: true, Text: "The key."}
 	index := Attribute{Name: "index", Type: Int, Text: "The position, from 0."}

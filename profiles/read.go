@@ -146,9 +146,8 @@ func (r *request) readAttribute() (any, error) {
 	if v == nil && r.flag("include-defaults") {
 		v = attr.Default
 	}
-	for _, key := range path {
-		m, _ := v.(map[string]any)
-		v = m[key]
+	if v, err = part(v, path); err != nil {
+		return nil, err
 	}
 	if r.flag("resolve-expressions") && v != nil && !attr.Literal {
 		return expandAll(v, r.tree.Lookup(r.at))

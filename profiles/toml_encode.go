@@ -60,6 +60,8 @@ func tomlValue(b *bytes.Buffer, v any) {
 		b.WriteString(tomlString(v))
 	case int64:
 		b.WriteString(strconv.FormatInt(v, 10))
+	case float64:
+		b.WriteString(FormatNumber(v))
 	case bool:
 		b.WriteString(strconv.FormatBool(v))
 	case []any:

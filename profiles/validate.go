@@ -132,13 +132,23 @@ func toScalar(t Type, v any, lenient bool) (any, bool) {
 		case (t == Int || t == Long) && lenient:
 			n, err := strconv.ParseInt(v, 10, 64)
 			return n, err == nil
+		case t == Double && lenient:
+			n, err := parseNumber(v)
+			return n, err == nil
 		}
 	case int64:
 		switch {
-		case t == Int || t == Long || t == Size && v >= 0:
+		case t == Int || t == Long || t == Double || t == Size && v >= 0:
 			return v, true
 		case t == Text || t == String && lenient:
 			return strconv.FormatInt(v, 10), true
+		}
+	case float64:
+		switch {
+		case t == Double:
+			return v, true
+		case t == Text || t == String && lenient:
+			return FormatNumber(v), true
 		}
 	case bool:
 		switch {
@@ -164,11 +174,14 @@ func (attr *Attribute) limits(v any) error {
 			return problem.Invalid.Errorf("%s must not be %q%s", attr.Name, s, suggest(s, attr.Allowed))
 		}
 	}
+	r := attr.Range
+	if f, decimal := v.(float64); decimal && r != nil && (f < float64(r.Min) || f > float64(r.Max)) {
+		return problem.Invalid.Errorf("%s must not be %s (valid: %d to %d%s)", attr.Name, FormatNumber(f), r.Min, r.Max, unit(attr.Unit))
+	}
 	n, ok := v.(int64)
 	if !ok {
 		return nil
 	}
-	r := attr.Range
 	if r == nil && attr.Type == Int {
 		r = &Range{math.MinInt32, math.MaxInt32}
 	}
@@ -190,6 +203,8 @@ func (t Type) article() string {
 	switch t {
 	case Int, Long:
 		return "a whole number"
+	case Double:
+		return "a number"
 	case Bool:
 		return "true or false"
 	case List:

@@ -16,11 +16,12 @@ import (
 )
 
 // Values of attributes and parameters are one of: nil (undefined), bool, int64,
-// string, []any and map[string]any of the same. Values in a Tree are shared:
+// float64 that is no whole number of 64 bits, string, []any and map[string]any of
+// the same. Values in a Tree are shared:
 // nobody changes them.
 
-// Normalize gives v in the kinds above; it copies lists and maps. Numbers of
-// other kinds become int64 when they are whole.
+// Normalize gives v in the kinds above; it copies lists and maps. Numbers become
+// int64 when they are whole and have 64 bits, so that each number has one form.
 func Normalize(v any) (any, error) {
 	switch v := v.(type) {
 	case nil, bool, int64:
@@ -38,16 +39,9 @@ func Normalize(v any) (any, error) {
 		}
 		return int64(v), nil
 	case float64:
-		if v != math.Trunc(v) || math.Abs(v) >= 1<<63 {
-			return nil, problem.Invalid.Errorf("cannot use the number %v: only whole numbers of 64 bits are", v)
-		}
-		return int64(v), nil
+		return decimal(v)
 	case json.Number:
-		n, err := strconv.ParseInt(v.String(), 10, 64)
-		if err != nil {
-			return nil, problem.Invalid.Errorf("cannot use the number %s: only whole numbers of 64 bits are", v)
-		}
-		return n, nil
+		return parseNumber(v.String())
 	case []string:
 		out := make([]any, len(v))
 		for i, s := range v {
@@ -85,6 +79,39 @@ func Normalize(v any) (any, error) {
 		return out, nil
 	}
 	return nil, problem.Invalid.Errorf("cannot use a value of kind %T", v)
+}
+
+// decimal gives a number in its one form.
+func decimal(f float64) (any, error) {
+	switch {
+	case math.IsNaN(f) || math.IsInf(f, 0):
+		return nil, problem.Invalid.Errorf("cannot use the number %v: it is not finite", f)
+	case f == math.Trunc(f) && math.Abs(f) < 1<<63:
+		return int64(f), nil
+	}
+	return f, nil
+}
+
+// parseNumber reads a number of JSON. A whole one that neither 64 bits nor a
+// decimal hold exactly is refused.
+func parseNumber(text string) (any, error) {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err == nil {
+		return n, nil
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil || !strings.ContainsAny(text, ".eE") && strconv.FormatFloat(f, 'f', -1, 64) != text {
+		return nil, problem.Invalid.Errorf("cannot use the number %s: whole numbers have 64 bits, decimals those of a double", text)
+	}
+	return decimal(f)
+}
+
+// FormatNumber writes a decimal so that it is read back as the same: 1.5, 1e+30.
+func FormatNumber(f float64) string {
+	if text := strconv.FormatFloat(f, 'f', -1, 64); strings.Contains(text, ".") && len(text) <= 32 {
+		return text
+	}
+	return strconv.FormatFloat(f, 'e', -1, 64)
 }
 
 // Equal reports whether two values are the same.
@@ -138,6 +165,8 @@ func format(b *strings.Builder, v any) {
 			format(b, v[k])
 		}
 		b.WriteByte('}')
+	case float64:
+		b.WriteString(FormatNumber(v))
 	default:
 		fmt.Fprint(b, v)
 	}

@@ -10,27 +10,6 @@ import (
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 )
 
-// attribute finds the attribute that a name means, and the path into its value:
-// properties.frontendUrl is the key frontendUrl of properties.
-func (r *request) attribute(name string) (*Attribute, []string, error) {
-	if attr, ok := r.desc.Attribute(name); ok {
-		return attr, nil, nil
-	}
-	head, rest, dotted := strings.Cut(name, ".")
-	attr, ok := r.desc.Attribute(head)
-	switch {
-	case !ok:
-		return nil, nil, problem.NotFound.Errorf("%s has no attribute %q%s", r.at, name, suggest(name, r.desc.attributeNames()))
-	case !dotted || rest == "":
-		return nil, nil, problem.NotFound.Errorf("%q names no part of the attribute %q", name, head)
-	case attr.Type == Map: // a key may hold dots itself
-		return attr, []string{rest}, nil
-	case attr.Type == Object:
-		return attr, strings.Split(rest, "."), nil
-	}
-	return nil, nil, problem.Invalid.Errorf("the attribute %q is %s: it has no parts", head, attr.Type.article())
-}
-
 // write gives the tree with an attribute set; what the description does not
 // allow is refused.
 func (r *request) write(attr *Attribute, value any) (Tree, any, error) {
@@ -52,29 +31,11 @@ func (r *request) writeAttribute() (Tree, any, error) {
 	if err != nil {
 		return r.tree, nil, err
 	}
-	value := r.params["value"]
-	if len(path) > 0 {
-		value = graft(r.tree.Attribute(r.at, attr.Name), path, value)
+	value, err := graft(r.tree.Attribute(r.at, attr.Name), path, r.params["value"])
+	if err != nil {
+		return r.tree, nil, err
 	}
 	return r.write(attr, value)
-}
-
-// graft is v, an object or undefined, with the part at path replaced; a nil part
-// is removed.
-func graft(v any, path []string, part any) any {
-	old, _ := v.(map[string]any)
-	m := maps.Clone(old)
-	if m == nil {
-		m = map[string]any{}
-	}
-	if len(path) > 1 {
-		part = graft(m[path[0]], path[1:], part)
-	}
-	m[path[0]] = part
-	if part == nil {
-		delete(m, path[0])
-	}
-	return m
 }
 
 func (r *request) undefineAttribute() (Tree, any, error) {
@@ -153,7 +114,19 @@ func (r *request) mapPut() (Tree, any, error) {
 	if err != nil {
 		return r.tree, nil, err
 	}
-	return r.write(attr, graft(m, []string{r.text("key")}, r.params["value"]))
+	return r.write(attr, withKey(m, r.text("key"), r.params["value"]))
+}
+
+// withKey is m with one key replaced; a nil value removes it.
+func withKey(m map[string]any, key string, value any) map[string]any {
+	out := maps.Clone(m)
+	if out == nil {
+		out = map[string]any{}
+	}
+	if out[key] = value; value == nil {
+		delete(out, key)
+	}
+	return out
 }
 
 func (r *request) mapGet() (any, error) {
@@ -167,7 +140,7 @@ func (r *request) mapRemove() (Tree, any, error) {
 	if err != nil || m == nil {
 		return r.tree, nil, err
 	}
-	return r.write(attr, graft(m, []string{r.text("key")}, nil))
+	return r.write(attr, withKey(m, r.text("key"), nil))
 }
 
 func (r *request) mapClear() (Tree, any, error) {
@@ -186,20 +159,20 @@ func (r *request) list() (list []any, write func([]any) (Tree, any, error), err 
 		return nil, nil, err
 	}
 	whole := r.tree.Attribute(r.at, attr.Name)
-	v := whole
-	for _, key := range path {
-		m, _ := v.(map[string]any)
-		v = m[key]
+	v, err := part(whole, path)
+	if err != nil {
+		return nil, nil, err
 	}
 	list, ok := v.([]any)
 	if !ok && (v != nil || len(path) == 0 && attr.Type != List) {
 		return nil, nil, problem.Invalid.Errorf("the attribute %q is not a list", r.text("name"))
 	}
 	return slices.Clone(list), func(l []any) (Tree, any, error) {
-		if len(path) > 0 {
-			return r.write(attr, graft(whole, path, l))
+		value, err := graft(whole, path, l)
+		if err != nil {
+			return r.tree, nil, err
 		}
-		return r.write(attr, l)
+		return r.write(attr, value)
 	}, nil
 }
 

@@ -26,7 +26,7 @@ func TestOperationSyntax(t *testing.T) {
 		"/:read(!recursive, x)":                           `:read(recursive=false,x=true)`,
 		`/a="b/c\"d":x`:                                   `/a="b/c\"d":x`,
 		`/data-source=java\:jboss\/x:y`:                   `/data-source="java:jboss/x":y`,
-		"/:x(a=1,b=2L,c=-3,d=007,e=1.5)":                  `:x(a=1,b=2,c=-3,d="007",e="1.5")`,
+		"/:x(a=1,b=2L,c=-3,d=007,e=1.5)":                  `:x(a=1,b=2,c=-3,d="007",e=1.5)`,
 		"/:x(a=true,b=false,c=undefined)":                 `:x(a=true,b=false,c=undefined)`,
 		`/:x(a=hello world , b="x, (y)")`:                 `:x(a="hello world",b="x, (y)")`,
 		`/:x(a=${a:b,c})`:                                 `:x(a="${a:b,c}")`,

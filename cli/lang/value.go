@@ -3,13 +3,15 @@ package lang
 import (
 	"strconv"
 	"strings"
+
+	"github.com/gatehouse-idp/gatehouse/profiles"
 )
 
 // depthLimit bounds the nesting of values, so that no line exhausts the stack.
 const depthLimit = 64
 
 // value reads a value that ends before one of the stop characters: {a => "b"},
-// [a,b], ("a" => "b"), "text", true, 12, 12L, undefined, expression "${x}", or a
+// [a,b], ("a" => "b"), "text", true, 12, 12L, 1.5, undefined, expression "${x}", or a
 // bare word.
 func (p *parser) value(stops string) (any, error) {
 	p.blanks()
@@ -57,7 +59,10 @@ func meaning(word string) any {
 	if n, err := strconv.ParseInt(digits, 10, 64); err == nil && strconv.FormatInt(n, 10) == digits {
 		return n
 	}
-	return word // also 007 and 1.5: what they mean, the attribute says
+	if f, err := strconv.ParseFloat(word, 64); err == nil && strings.ContainsAny(word, ".e") && profiles.FormatNumber(f) == word {
+		return f
+	}
+	return word // also 007 and 1.50: what they mean, the attribute says
 }
 
 // bare reads a word; brackets and braces in it are in pairs, so that

@@ -145,8 +145,10 @@ func namesSensitive(op profiles.Operation, tree profiles.Tree) bool {
 		return false // the model will refuse it
 	}
 	sensitive := func(name string) bool {
-		name, _, _ = strings.Cut(name, ".") // properties.frontendUrl
 		a, ok := d.Attribute(name)
+		if !ok {
+			a, ok = d.Attribute(profiles.AttributeHead(name)) // properties.frontendUrl, list[0]
+		}
 		return ok && a.Sensitive
 	}
 	if name, ok := op.Params["name"].(string); ok && sensitive(name) {

@@ -285,7 +285,11 @@ func MaskOperation(op profiles.Operation, mode profiles.Mode) profiles.Operation
 	masked.Params = make(map[string]any, len(op.Params))
 	d, err := mode.Describe(op.Address)
 	written, _ := op.Params["name"].(string)
-	written, _, _ = strings.Cut(written, ".")
+	if err == nil {
+		if _, whole := d.Attribute(written); !whole {
+			written = profiles.AttributeHead(written)
+		}
+	}
 	for name, value := range op.Params {
 		if op.Name == "add-user" || op.Name == "set-user-password" {
 			if name == "password" {
