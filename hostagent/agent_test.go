@@ -283,6 +283,15 @@ func TestOrders(t *testing.T) {
 	if log := order(t, c, "read-log", "one", map[string]any{"lines": 3}); strings.Count(log, "\n") != 3 || !strings.Contains(log, "reload") {
 		t.Errorf("the last 3 lines of the log: %q", log)
 	}
+	if r, _ := give(t, c, "list-log-files", "one", nil); !strings.Contains(string(r.GetResult()), `"file-name":"server.log"`) {
+		t.Errorf("log files: %s, %s", r.GetResult(), r.GetProblem())
+	}
+	if r, _ := give(t, c, "read-log-file", "one", map[string]any{"name": "server.log", "lines": 1, "tail": false}); strings.Count(string(r.GetResult()), `","`) != 0 || len(r.GetResult()) < 5 {
+		t.Errorf("the first line: %s, %s", r.GetResult(), r.GetProblem())
+	}
+	if r, _ := give(t, c, "read-log-file", "one", map[string]any{"name": "../state.json"}); r.GetProblem() == "" {
+		t.Errorf("a file elsewhere: %s", r.GetResult())
+	}
 	order(t, c, "stop", "one", nil)
 	is("STOPPED")
 	order(t, c, "start", "one", nil)

@@ -25,6 +25,11 @@ type parameters struct {
 	Timeout        *float64 `json:"timeout"`
 	Lines          *int     `json:"lines"`
 	Follow         bool     `json:"follow"`
+	// Of read-log-file: which file, how many lines to leave out, and from which
+	// end (the end, where it is not said).
+	Name string `json:"name"`
+	Skip int    `json:"skip"`
+	Tail *bool  `json:"tail"`
 	// Restart: a host that shuts down starts its program again, and its servers
 	// run on.
 	Restart bool `json:"restart"`
@@ -59,6 +64,8 @@ func (a *Agent) order(ctx context.Context, o *hostlink.Order, output func([]byte
 			lines = *p.Lines
 		}
 		return nil, a.supervisor.ReadLog(ctx, o.GetServer(), lines, p.Follow, output)
+	case "list-log-files", "read-log-file":
+		return a.logFiles(ctx, o, p, output)
 	case "support-bundle":
 		return nil, a.bundle(output)
 	case "host-reload", "host-shutdown":
@@ -150,7 +157,7 @@ func (a *Agent) one(ctx context.Context, kind, name string, p parameters, limit 
 	case "resume":
 		return a.supervisor.Resume(ctx, name)
 	}
-	return problem.Unsupported.Errorf("cannot %s server %q: unknown order (known: start, stop, restart, reload, suspend, resume, kill, destroy, read-log, support-bundle, host-reload, host-shutdown)", kind, name)
+	return problem.Unsupported.Errorf("cannot %s server %q: unknown order (known: start, stop, restart, reload, suspend, resume, kill, destroy, read-log, list-log-files, read-log-file, support-bundle, host-reload, host-shutdown)", kind, name)
 }
 
 // runnable refuses to start what cannot run as it is configured.

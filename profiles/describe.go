@@ -41,7 +41,14 @@ func (d *Description) AllOperations() []OperationDescription {
 func (d *Description) object(depth int, operations bool) map[string]any {
 	attributes := map[string]any{}
 	for i := range d.Attributes {
-		attributes[d.Attributes[i].Name] = d.Attributes[i].object()
+		a := d.Attributes[i].object()
+		a["access-type"], a["storage"] = "read-write", "configuration"
+		attributes[d.Attributes[i].Name] = a
+	}
+	for i := range d.Runtime {
+		a := d.Runtime[i].object()
+		a["access-type"], a["storage"] = "read-only", "runtime"
+		attributes[d.Runtime[i].Name] = a
 	}
 	children := map[string]any{}
 	for _, c := range d.Children {

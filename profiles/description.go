@@ -67,6 +67,7 @@ type Attribute struct {
 	Range     *Range   // limits of a number
 	Unit      string   // of a number: "seconds", "milliseconds", "entries" ...
 	Literal   bool     // expressions are not allowed
+	Verbatim  bool     // of a parameter: the text is taken as it is, ${ included
 	Sensitive bool     // masked for those who may not see it
 	Required  bool
 	Effect    Effect
@@ -108,6 +109,7 @@ type Description struct {
 	Text       string
 	Effect     Effect // of adding or removing one; Reload when not said
 	Attributes []Attribute
+	Runtime    []Attribute // what is known only while it runs, for reading
 	Children   []Child
 	Operations []OperationDescription // beyond those that every resource has
 }

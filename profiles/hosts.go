@@ -18,6 +18,20 @@ func host() *Description {
 			{Type: "core-service", Name: "management", Implicit: true, Description: managementService(false)},
 			{Type: "server", Name: Wildcard, Runtime: true, Description: runningServer()},
 		},
+		Runtime: []Attribute{
+			{Name: "host-state", Type: String, Text: "running or disconnected."},
+			{Name: "version", Type: String, Text: "The version of its agent."},
+			{Name: "address", Type: String, Text: "Where it connects from."},
+			{Name: "applied-revision", Type: Long, Text: "The newest revision that it took."},
+			{Name: "clock-skew-ms", Type: Long, Unit: "milliseconds", Text: "How far its clock is ahead of the controller's."},
+			{Name: "warnings", Type: List, Text: "What an operator should look at."},
+			{Name: "since", Type: String, Text: "Since when it is connected, or is not."},
+			{Name: "cores", Type: Int, Text: "Its processor cores."},
+			{Name: "memory-bytes", Type: Long, Unit: "bytes", Text: "Its memory."},
+			{Name: "disk-free-bytes", Type: Long, Unit: "bytes", Text: "Free space where the agent keeps its files."},
+			{Name: "operating-system", Type: String, Text: "Its operating system."},
+			{Name: "pid", Type: Int, Text: "The agent's process."},
+		},
 		Operations: append(bulkOperations(), supportBundle(),
 			OperationDescription{Name: "reload", Text: "Start the host agent's services anew, from its file; servers keep running.", Runtime: true},
 			OperationDescription{Name: "shutdown", Text: "Stop the host's servers and its agent.", Runtime: true, Params: []Attribute{
@@ -50,19 +64,42 @@ func serverConfig() *Description {
 			{Type: "path", Name: Wildcard, Description: path()},
 			{Type: "process", Name: Wildcard, Description: process()},
 		},
+		Runtime:    []Attribute{{Name: "status", Type: String, Text: "The state of the server, as of the running server; STOPPED when its host does not report it."}},
 		Operations: serverOperations(),
 	}
 }
 
 // runningServer is answered by what runs.
 func runningServer() *Description {
-	return &Description{Text: "A server as it runs now.", Operations: serverOperations()}
+	logs := &Description{Text: "What the server wrote about itself.", Operations: logFileOperations()}
+	return &Description{Text: "A server as it runs now.", Operations: serverOperations(),
+		Children: []Child{{Type: "subsystem", Name: "logging", Runtime: true, Description: logs}}, Runtime: []Attribute{
+			{Name: "name", Type: String, Text: "Its name."},
+			{Name: "host", Type: String, Text: "Its host."},
+			{Name: "server-group", Type: String, Text: "Its group."},
+			{Name: "profile-name", Type: String, Text: "The profile that it booted from."},
+			{Name: "server-state", Type: String, Text: "running, reload-required, restart-required, or what status says."},
+			{Name: "status", Type: String, Text: "STARTING, STARTED, STOPPING, STOPPED, SUSPENDED, BACKOFF, FAILED, DISABLED."},
+			{Name: "healthy", Type: Bool, Text: "Whether it is ready."},
+			{Name: "revision", Type: Long, Text: "The revision whose configuration it runs."},
+			{Name: "node", Type: String, Text: "Its name in the cluster."},
+			{Name: "site", Type: String, Text: "Its site."},
+			{Name: "address", Type: String, Text: "Where it listens."},
+			{Name: "ports", Type: Map, Elem: Int, Text: "Its ports by socket binding."},
+			{Name: "pid", Type: Int, Text: "Its process."},
+			{Name: "restarts", Type: Int, Text: "How often it ended by itself and was started again."},
+			{Name: "since", Type: String, Text: "Since when it is in its state."},
+			{Name: "started", Type: String, Text: "When its process started."},
+			{Name: "message", Type: String, Text: "Why it is in its state, where that needs words."},
+			{Name: "cluster-members", Type: List, Text: "The members of the cluster as it sees them."},
+			{Name: "version", Type: String, Text: "The version of its program."},
+			{Name: "usage", Type: Object, Text: "Processor time, memory, files, connections, requests and answers with 5xx."},
+		}}
 }
 
 func serverOperations() []OperationDescription {
 	blocking := Attribute{Name: "blocking", Type: Bool, Default: true, Text: "Wait until it is done."}
-	timeout := Attribute{Name: "suspend-timeout", Aliases: []string{"timeout"}, Type: Int, Default: int64(0), Unit: "seconds",
-		Text: "How long running requests are waited for."}
+	timeout := suspendTimeout()
 	op := func(name, text string, params ...Attribute) OperationDescription {
 		return OperationDescription{Name: name, Text: text, Runtime: true, Params: params}
 	}
@@ -79,6 +116,23 @@ func serverOperations() []OperationDescription {
 			Params: []Attribute{
 				{Name: "lines", Type: Int, Default: int64(50), Range: &Range{1, 10000}, Text: "How many."},
 				{Name: "follow", Type: Bool, Default: false, Text: "Go on with new lines."},
+				{Name: "timeout", Type: Int, Range: &Range{1, 1 << 20}, Unit: "seconds", Text: "How long the host may take."},
+			}},
+	}
+}
+
+// logFileOperations read the files in a server's log folder.
+func logFileOperations() []OperationDescription {
+	return []OperationDescription{
+		{Name: "list-log-files", Text: "The log files: name, size in bytes, time of the last change.", ReadOnly: true, Runtime: true, Reply: List},
+		{Name: "read-log-file", Text: "Lines of a log file, also of a compressed one.", ReadOnly: true, Runtime: true, Reply: List,
+			Params: []Attribute{
+				{Name: "name", Type: String, Literal: true, Required: true, Text: "The file's name, as list-log-files gives it."},
+				{Name: "lines", Type: Int, Default: int64(50), Range: &Range{-1, 10000}, Text: "How many; -1 for as many as may be."},
+				{Name: "skip", Type: Int, Default: int64(0), Range: &Range{0, 1 << 30}, Text: "How many to leave out first, from the side that tail says."},
+				{Name: "tail", Type: Bool, Default: true, Text: "From the end of the file; from its beginning otherwise."},
+				{Name: "follow", Type: Bool, Default: false, Text: "Go on with new lines."},
+				{Name: "timeout", Type: Int, Range: &Range{1, 1 << 20}, Unit: "seconds", Text: "How long the host may take."},
 			}},
 	}
 }

@@ -15,25 +15,25 @@ import (
 // Each operation runs on what those before it left; then the attribute named is
 // read, or the refusal is compared.
 func TestPartsOfAttributesAreReadWrittenAndUndefined_JbossCLI(t *testing.T) {
-	const handlers = `"address":"/profile=auth-server-clustered/subsystem=logging/root-logger=ROOT","name":"handlers`
+	const files = identityAt + `","name":"import`
 	const properties = identityAt + `/spi=dblock/provider=jpa","name":"properties`
 	const mappings = `"address":"/socket-binding-group=ha-sockets/socket-binding=http","name":"client-mappings`
 	tree := domain(t)
 	for _, c := range []struct{ name, op, at, value, result, says string }{
-		{"write-attribute", "", handlers, `["a","b","c"]`, `["a","b","c"]`, ""},
-		{"read-attribute", "[1]", handlers, "", `"b"`, ""},
-		{"write-attribute", "[1]", handlers, `"x"`, `["a","x","c"]`, ""},
-		{"write-attribute", "[3]", handlers, `"d"`, `["a","x","c","d"]`, ""},
-		{"undefine-attribute", "[0]", handlers, "", `["x","c","d"]`, ""},
-		{"write-attribute", "[4]", handlers, `"e"`, "", "there is no position 4: the list has 3 elements (valid: 0 to 3)"},
-		{"read-attribute", "[3]", handlers, "", "", "valid: 0 to 2"},
-		{"undefine-attribute", "[3]", handlers, "", "", "valid: 0 to 2"},
-		{"read-attribute", "[-1]", handlers, "", "", "is no position (valid: name[0])"},
-		{"read-attribute", "[1", handlers, "", "", "is no position"},
-		{"read-attribute", "[01]", handlers, "", "", "is no position"},
-		{"read-attribute", "[1]x", handlers, "", "", "neither .key nor [position]"},
-		{"read-attribute", ".key", handlers, "", "", "is a list of strings: it has no part"},
-		{"read-attribute", "[0].x", handlers, "", "", "the value is no object"},
+		{"write-attribute", "", files, `["a","b","c"]`, `["a","b","c"]`, ""},
+		{"read-attribute", "[1]", files, "", `"b"`, ""},
+		{"write-attribute", "[1]", files, `"x"`, `["a","x","c"]`, ""},
+		{"write-attribute", "[3]", files, `"d"`, `["a","x","c","d"]`, ""},
+		{"undefine-attribute", "[0]", files, "", `["x","c","d"]`, ""},
+		{"write-attribute", "[4]", files, `"e"`, "", "there is no position 4: the list has 3 elements (valid: 0 to 3)"},
+		{"read-attribute", "[3]", files, "", "", "valid: 0 to 2"},
+		{"undefine-attribute", "[3]", files, "", "", "valid: 0 to 2"},
+		{"read-attribute", "[-1]", files, "", "", "is no position (valid: name[0])"},
+		{"read-attribute", "[1", files, "", "", "is no position"},
+		{"read-attribute", "[01]", files, "", "", "is no position"},
+		{"read-attribute", "[1]x", files, "", "", "neither .key nor [position]"},
+		{"read-attribute", ".key", files, "", "", "is a list of strings: it has no part"},
+		{"read-attribute", "[0].x", files, "", "", "the value is no object"},
 		{"write-attribute", ".lockWaitTimeout", properties, "777", `{"lockWaitTimeout":"777"}`, ""},
 		{"write-attribute", ".events", properties, `["a","b"]`, `{"events":["a","b"],"lockWaitTimeout":"777"}`, ""},
 		{"write-attribute", ".events[1]", properties, `"c"`, `{"events":["a","c"],"lockWaitTimeout":"777"}`, ""},

@@ -8,7 +8,7 @@ import (
 // readers are the operations that change nothing, beside those named read-...
 var readers = []string{
 	"whoami", "resolve-expression", "map-get", "list-get", "history", "diff", "controllers", "hosts",
-	"rollouts", "list-users", "logs",
+	"rollouts", "list-users", "list-log-files", "logs",
 }
 
 // planned are the operations that the header dry-run turns into a question.

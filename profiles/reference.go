@@ -40,6 +40,12 @@ func (w *reference) resource(a Address, d *Description, note string) {
 			w.attribute(&d.Attributes[i])
 		}
 	}
+	if len(d.Runtime) > 0 {
+		w.out.WriteString("\nRead while it runs, with include-runtime:\n\n")
+		for _, a := range d.Runtime {
+			fmt.Fprintf(&w.out, "- `%s` (%s): %s\n", a.Name, a.Type, a.Text)
+		}
+	}
 	if len(d.Operations) > 0 {
 		w.out.WriteString("\nOperations:\n\n")
 		for _, od := range d.Operations {

@@ -1,6 +1,9 @@
 package profiles
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // The roots, built once and never changed.
 var (
@@ -30,14 +33,14 @@ func buildDomain() *Description {
 			{Type: "core-service", Name: "management", Implicit: true, Description: managementService(true)},
 			{Type: "host", Name: Wildcard, Description: host()},
 		},
-		Operations: append(append(groupOperations(), documentOperations()...), supportBundle()),
+		Operations: slices.Concat(groupOperations(), documentOperations(), userOperations(), membershipOperations(), []OperationDescription{supportBundle()}),
 	}
 }
 
 func supportBundle() OperationDescription {
 	return OperationDescription{Name: "support-bundle", Runtime: true,
 		Text: "What support needs, as a .tar.gz: configuration with secrets masked, state, logs, goroutines.", Params: []Attribute{
-			{Name: "file", Type: String, Text: "The file that the command line writes it to. Default: a name with the time, in the current folder."},
+			{Name: "file", Type: String, Verbatim: true, Text: "The file that the command line writes it to. Default: a name with the time, in the current folder."},
 		}}
 }
 
@@ -50,26 +53,20 @@ func buildStandalone() *Description {
 			{Type: "system-property", Name: Wildcard, Description: systemProperty()},
 			{Type: "path", Name: Wildcard, Description: path()},
 			{Type: "core-service", Name: "management", Implicit: true, Description: managementService(true)},
-		}, subsystems()...),
-		Operations: append(documentOperations(),
-			OperationDescription{Name: "reload", Text: "Start the server's services anew.", Runtime: true},
-			OperationDescription{Name: "shutdown", Text: "Stop the server.", Runtime: true}),
-	}
-}
-
-// documentOperations concern the whole tree and its history; who keeps them
-// answers.
-func documentOperations() []OperationDescription {
-	revision := func(name, text string) Attribute { return Attribute{Name: name, Type: Long, Text: text} }
-	return []OperationDescription{
-		{Name: "whoami", Text: "The caller's name and roles.", ReadOnly: true, Runtime: true, Reply: Object},
-		{Name: "history", Text: "The revisions, newest first: number, author, time, comment.", ReadOnly: true, Runtime: true, Reply: List},
-		{Name: "diff", Text: "The changes from one revision to another.", ReadOnly: true, Runtime: true, Reply: List,
-			Params: []Attribute{revision("from", "The older revision."), revision("to", "The newer revision; the present one when left out.")}},
-		{Name: "revert", Text: "Make the tree what it was at a revision; that is a revision of its own.", Runtime: true,
-			Params: []Attribute{revision("to", "The revision to go back to.")}},
-		{Name: "read-config-as-toml", Text: "The tree as a TOML file.", ReadOnly: true, Reply: String,
-			Params: []Attribute{revision("revision", "An older revision; the present one when left out.")}},
+		}, standaloneSubsystems()...),
+		Runtime: []Attribute{
+			{Name: "server-state", Type: String, Text: "running, reload-required, restart-required, starting, stopping; suspended is said by suspend-state."},
+			{Name: "suspend-state", Type: String, Text: "RUNNING, SUSPENDING or SUSPENDED."},
+		},
+		Operations: slices.Concat(documentOperations(), userOperations(), []OperationDescription{
+			{Name: "reload", Text: "Start the server's services anew.", Runtime: true},
+			{Name: "suspend", Text: "Finish running requests and take no new ones.", Runtime: true, Params: []Attribute{suspendTimeout()}},
+			{Name: "resume", Text: "Take requests again.", Runtime: true},
+			{Name: "shutdown", Text: "Stop the server.", Runtime: true, Params: []Attribute{
+				{Name: "restart", Type: Bool, Default: false, Text: "Start the program again, as it is installed then."},
+				suspendTimeout(),
+			}},
+		}),
 	}
 }
 
@@ -99,6 +96,17 @@ func subsystems() []Child {
 		{Type: "subsystem", Name: "http", Description: web()},
 		{Type: "subsystem", Name: "logging", Description: logging()},
 	}
+}
+
+// standaloneSubsystems are those of a server whose log files are at hand.
+func standaloneSubsystems() []Child {
+	list := subsystems()
+	for _, c := range list {
+		if c.Name == "logging" {
+			c.Operations = logFileOperations()
+		}
+	}
+	return list
 }
 
 func serverGroup() *Description {
@@ -131,8 +139,7 @@ func groupOperations() []OperationDescription {
 
 // bulkOperations act on all servers of a host, a group or the domain at once.
 func bulkOperations() []OperationDescription {
-	timeout := Attribute{Name: "suspend-timeout", Aliases: []string{"timeout"}, Type: Int, Default: int64(0), Unit: "seconds",
-		Text: "How long running requests are waited for."}
+	timeout := suspendTimeout()
 	blocking := Attribute{Name: "blocking", Type: Bool, Default: true, Text: "Wait until it is done."}
 	op := func(name, text string, params ...Attribute) OperationDescription {
 		return OperationDescription{Name: name, Text: text, Runtime: true, Params: params}
@@ -147,6 +154,11 @@ func bulkOperations() []OperationDescription {
 		op("kill-servers", "Kill the servers' processes."),
 		op("destroy-servers", "Kill the servers' processes and everything that they started."),
 	}
+}
+
+func suspendTimeout() Attribute {
+	return Attribute{Name: "suspend-timeout", Aliases: []string{"timeout"}, Type: Int, Default: int64(0), Unit: "seconds",
+		Text: "How long running requests are waited for."}
 }
 
 // process is what WildFly calls a jvm.

@@ -19,7 +19,7 @@ func (attr *Attribute) coerce(v any, lenient bool) (any, error) {
 	if err != nil || v == nil {
 		return nil, err
 	}
-	if s, ok := v.(string); ok && attr.Type != Object && attr.Type != Any {
+	if s, ok := v.(string); ok && !attr.Verbatim && attr.Type != Object && attr.Type != Any {
 		switch {
 		case attr.Literal && IsExpression(s):
 			return nil, problem.Invalid.Errorf("%s must not be an expression", attr.Name)

@@ -90,6 +90,12 @@ func restarted(env Env, err error) error {
 	if !errors.Is(err, hostagent.ErrRestart) {
 		return err
 	}
+	return again(env)
+}
+
+// again replaces this process by the installed program, with the same arguments.
+// It returns only when that cannot be.
+func again(env Env) error {
 	why := syscall.Exec(env.Program, append([]string{env.Program}, env.Args...), os.Environ())
 	return problem.Internal.Errorf("cannot start %s anew: %w", env.Program, why)
 }

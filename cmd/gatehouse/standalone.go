@@ -76,7 +76,7 @@ func (c standaloneFlags) serve(ctx context.Context, env Env, tree *logs.Tree, f 
 	model.Drive(server)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	return tasks.Run(ctx,
+	err = tasks.Run(ctx,
 		tasks.Task{Name: "server", Run: func(ctx context.Context) error {
 			defer stop() // a shutdown ends the rest
 			return server.Run(ctx, func() {
@@ -84,6 +84,10 @@ func (c standaloneFlags) serve(ctx context.Context, env Env, tree *logs.Tree, f 
 			})
 		}},
 		tasks.Task{Name: "management", Run: management.Run})
+	if server.Restarting() && (err == nil || errors.Is(err, context.Canceled)) {
+		return again(env)
+	}
+	return err
 }
 
 // model opens the server's file.
@@ -94,7 +98,7 @@ func (c standaloneFlags) model(env Env) (*standalone.Model, error) {
 	} else if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
 		return nil, problem.NotFound.Errorf("cannot find the server's file %s", file)
 	}
-	return standalone.Open(standalone.Config{File: file, Clock: env.Clock})
+	return standalone.Open(standalone.Config{File: file, Logs: filepath.Join(c.Dir, "log"), Clock: env.Clock})
 }
 
 // managementPort opens the HTTP management interface's port. One that is taken

@@ -29,7 +29,7 @@ func runs(op profiles.Operation) bool {
 	}
 	if (at == atHost || at == atConfig) && strings.HasPrefix(op.Name, "read-") && op.Name != "read-log" {
 		// Read with the configuration, unless it asks for more.
-		return op.Params["include-runtime"] == true || op.Params["child-type"] == "server"
+		return asks(op, "include-runtime") || op.Params["child-type"] == "server" || runtimeAttribute(op)
 	}
 	return true
 }

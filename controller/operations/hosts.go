@@ -3,7 +3,6 @@ package operations
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -40,38 +39,6 @@ func (d *Desk) hostOrder(ctx context.Context, r request) (api.Response, error) {
 	}
 	orders.Wait()
 	return api.Response{}, firstError(errs)
-}
-
-// readHost reads /host=x with what its agent tells of it: the whole with
-// include-runtime, one of its attributes by name.
-func (d *Desk) readHost(ctx context.Context, r request) (api.Response, error) {
-	runtime := r.op.Name == "read-resource" && r.op.Params["include-runtime"] == true
-	if r.op.Name == "read-attribute" && !r.op.Address.HasWildcard() {
-		name := r.op.Address[0].Name
-		if v, ok := d.hostRuntime(name)[r.text("name")]; ok && d.Tree().Has(r.op.Address) {
-			return api.Response{Result: v}, nil
-		}
-	}
-	response, err := d.configure(ctx, r)
-	if err != nil || !runtime {
-		return response, err
-	}
-	switch result := response.Result.(type) {
-	case map[string]any:
-		maps.Copy(result, d.hostRuntime(r.op.Address[0].Name))
-	case []any: // of a wildcard
-		for _, name := range d.Tree().Names(nil, "host") {
-			at := map[string]any{"host": name}
-			for _, one := range result {
-				entry, _ := one.(map[string]any)
-				where, _ := entry["address"].([]any)
-				if inner, ok := entry["result"].(map[string]any); ok && len(where) == 1 && profiles.Equal(where[0], at) {
-					maps.Copy(inner, d.hostRuntime(name))
-				}
-			}
-		}
-	}
-	return response, nil
 }
 
 // hostRuntime is what is known of a host beside its configuration.

@@ -2,7 +2,6 @@ package operations
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
 	"strings"
 	"sync"
@@ -102,64 +101,6 @@ func (d *Desk) below(a profiles.Address) []server {
 		}
 		return false
 	})
-}
-
-// line is a piece of a server's log.
-type line struct {
-	Host   string `json:"host"`
-	Server string `json:"server"`
-	Log    string `json:"log"`
-}
-
-// readLog gives the last lines of a server's log, and the following ones as
-// events when it is followed: :read-log(lines=50, follow=true).
-func (d *Desk) readLog(ctx context.Context, r request) (api.Response, error) {
-	list := d.below(r.op.Address)
-	if len(list) == 0 {
-		return api.Response{}, problem.NotFound.Errorf("cannot read the log: there is no server at %s", r.op.Address)
-	}
-	follow := r.emit != nil && r.op.Params["follow"] == true
-	limit := r.timeout(orderTimeout)
-	if follow {
-		limit = r.timeout(24 * time.Hour)
-	}
-	var mu sync.Mutex // one event at a time
-	results := make([]any, len(list))
-	errs := make([]error, len(list))
-	var readers sync.WaitGroup
-	for i, s := range list {
-		order := publisher.Order{Kind: "read-log", Server: s.name, Timeout: limit, Parameters: map[string]any{"lines": r.number("lines", 50), "follow": follow}}
-		events := make(chan []byte, 256)
-		if r.emit != nil {
-			order.Output = func(chunk []byte) {
-				select {
-				case events <- chunk:
-				default: // a reader that is slower than the log loses pieces of it
-				}
-			}
-		}
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			for chunk := range events {
-				mu.Lock()
-				_ = r.emit(line{s.host, s.name, string(chunk)})
-				mu.Unlock()
-			}
-		}()
-		readers.Go(func() {
-			var result json.RawMessage
-			result, errs[i] = d.publisher.Order(ctx, s.host, order)
-			close(events)
-			<-done
-			results[i] = result
-		})
-	}
-	readers.Wait()
-	if len(list) == 1 {
-		return api.Response{Result: results[0]}, errs[0]
-	}
-	return api.Response{Result: results}, firstError(errs)
 }
 
 func firstError(errs []error) error {

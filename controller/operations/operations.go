@@ -12,8 +12,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -119,10 +117,7 @@ func (d *Desk) run(ctx context.Context, r request) (api.Response, error) {
 // ofModel reports whether an operation concerns the model alone, which every
 // controller has; what runs, and rollouts, only the leader sees whole.
 func ofModel(op profiles.Operation) bool {
-	if op.Name == "composite" {
-		return !runs(op)
-	}
-	return own(shapeOf(op.Address), op.Name) == nil || op.Name == "history" || op.Name == "diff" || op.Name == "read-config-as-toml"
+	return !runs(op) || op.Name == "history" || op.Name == "diff" || op.Name == "read-config-as-toml"
 }
 
 // forward hands the operation to the leader.
@@ -209,116 +204,6 @@ func (d *Desk) serve(ctx context.Context, caller, operation []byte, emit func(an
 		}
 	}
 	return json.Marshal(w)
-}
-
-// carryOut finds what an operation means at its address.
-func (d *Desk) carryOut(ctx context.Context, r request) (api.Response, error) {
-	if run := own(shapeOf(r.op.Address), r.op.Name); run != nil {
-		return run(d, ctx, r)
-	}
-	return d.configure(ctx, r)
-}
-
-// shape is the kind of place that an address names.
-type shape uint8
-
-const (
-	elsewhere shape = iota
-	atRoot
-	atGroup
-	atHost
-	atServer // /host=x/server=y: what runs
-	atConfig // /host=x/server-config=y: how it is started
-)
-
-func shapeOf(a profiles.Address) shape {
-	types := make([]string, len(a))
-	for i, e := range a {
-		types[i] = e.Type
-	}
-	switch strings.Join(types, "/") {
-	case "":
-		return atRoot
-	case "server-group":
-		return atGroup
-	case "host":
-		return atHost
-	case "host/server":
-		return atServer
-	case "host/server-config":
-		return atConfig
-	}
-	return elsewhere
-}
-
-type handler func(*Desk, context.Context, request) (api.Response, error)
-
-// own gives what this package itself does for an operation, nil when it is one
-// of the configuration.
-func own(at shape, name string) handler {
-	switch {
-	case at == atRoot && name == "composite":
-		return (*Desk).composite
-	case (at == atRoot || at == atHost) && name == "support-bundle":
-		return (*Desk).supportBundle
-	case (at == atRoot || at == atGroup) && name == "rolling-restart":
-		return (*Desk).rollingRestart
-	case at == atRoot && rootOperations(name) != nil:
-		return rootOperations(name)
-	case (at == atRoot || at == atGroup || at == atHost) && strings.HasSuffix(name, "-servers") && slices.Contains(lifecycle, strings.TrimSuffix(name, "-servers")):
-		return (*Desk).manyServers
-	case (at == atServer || at == atConfig) && slices.Contains(lifecycle, name):
-		return (*Desk).manyServers
-	case (at == atServer || at == atConfig) && name == "read-log":
-		return (*Desk).readLog
-	case at == atServer && (name == "read-resource" || name == "read-attribute"):
-		return (*Desk).readServer
-	case at == atConfig && name == "read-resource":
-		return (*Desk).readConfig
-	case at == atHost && (name == "reload" || name == "shutdown"):
-		return (*Desk).hostOrder
-	case at == atHost && (name == "read-resource" || name == "read-attribute"):
-		return (*Desk).readHost
-	case at == atHost && (name == "read-children-names" || name == "read-children-resources"):
-		return (*Desk).readHostChildren
-	}
-	return nil
-}
-
-func rootOperations(name string) handler {
-	switch name {
-	case "history":
-		return (*Desk).history
-	case "diff":
-		return (*Desk).diff
-	case "revert":
-		return (*Desk).revert
-	case "read-config-as-toml":
-		return (*Desk).readTOML
-	case "apply":
-		return (*Desk).applyTOML
-	case "add-host":
-		return (*Desk).addHost
-	case "remove-host":
-		return (*Desk).removeHost
-	case "revoke":
-		return (*Desk).revoke
-	case "register-host":
-		return (*Desk).registerHost
-	case "rollouts":
-		return (*Desk).rollouts
-	case "hosts":
-		return (*Desk).hosts
-	case "controllers":
-		return (*Desk).controllers
-	case "add-controller":
-		return (*Desk).addController
-	case "remove-controller":
-		return (*Desk).removeController
-	case "transfer-leadership":
-		return (*Desk).transfer
-	}
-	return nil
 }
 
 // text is a parameter that is a text; "" when it is not there.

@@ -2,6 +2,7 @@ package operations
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -137,21 +138,80 @@ func (d *Desk) readServer(_ context.Context, r request) (api.Response, error) {
 	return api.Response{Result: list}, nil
 }
 
-// readConfig reads /host=x/server-config=y, with its live status when
-// include-runtime is set.
-func (d *Desk) readConfig(ctx context.Context, r request) (api.Response, error) {
+// asks reports whether a parameter that is a flag is set.
+func asks(op profiles.Operation, flag string) bool {
+	return op.Params[flag] == true || op.Params[flag] == "true"
+}
+
+// runtimeAttribute reports whether an operation reads an attribute that is known
+// only of what runs.
+func runtimeAttribute(op profiles.Operation) bool {
+	d, err := profiles.Domain.Describe(op.Address)
+	return err == nil && op.Name == "read-attribute" &&
+		slices.ContainsFunc(d.Runtime, func(a profiles.Attribute) bool { return a.Name == op.Params["name"] })
+}
+
+// readConfigured reads a host or a server's configuration, either with wildcards,
+// and what is known of it while it runs: all of it with include-runtime, one
+// attribute by its name.
+func (d *Desk) readConfigured(ctx context.Context, r request) (api.Response, error) {
+	attribute := runtimeAttribute(r.op)
+	if !attribute && (r.op.Name != "read-resource" || !asks(r.op, "include-runtime")) {
+		return d.configure(ctx, r)
+	}
+	if attribute { // of those that are there
+		r.op.Name, r.op.Params = "read-resource", map[string]any{"attributes-only": true, "name": r.text("name")}
+	}
+	name := r.text("name")
+	delete(r.op.Params, "name")
 	response, err := d.configure(ctx, r)
-	resource, ok := response.Result.(map[string]any)
-	if err != nil || !ok || r.op.Params["include-runtime"] != true {
+	if err != nil {
 		return response, err
 	}
-	resource["status"] = "STOPPED"
-	for _, s := range d.reported(r.op.Address[0].Name) {
-		if s.status.Name == r.op.Address[1].Name {
-			resource["status"] = s.status.State
+	complete := func(at profiles.Address, resource any) any {
+		running := d.runtimeOf(at)
+		if attribute {
+			return running[name]
 		}
+		members, _ := resource.(map[string]any)
+		maps.Copy(members, running)
+		return members
+	}
+	list, many := response.Result.([]any)
+	if !many {
+		response.Result = complete(r.op.Address, response.Result)
+		return response, nil
+	}
+	for _, one := range list {
+		entry := one.(map[string]any)
+		entry["result"] = complete(addressOf(r.op.Address, entry["address"]), entry["result"])
 	}
 	return response, nil
+}
+
+// addressOf is the address of one answer to an operation with wildcards.
+func addressOf(asked profiles.Address, answered any) profiles.Address {
+	steps, _ := answered.([]any)
+	at := slices.Clone(asked)
+	for i, step := range steps {
+		named, _ := step.(map[string]any)
+		at[i].Name, _ = named[at[i].Type].(string)
+	}
+	return at
+}
+
+// runtimeOf is what is known of a host or a configured server while it runs.
+func (d *Desk) runtimeOf(at profiles.Address) map[string]any {
+	if len(at) == 1 {
+		return d.hostRuntime(at[0].Name)
+	}
+	status := "STOPPED"
+	for _, s := range d.reported(at[0].Name) {
+		if s.status.Name == at[1].Name {
+			status = s.status.State
+		}
+	}
+	return map[string]any{"status": status}
 }
 
 // readHostChildren reads the running servers of a host; other children are in

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"path/filepath"
 	"time"
 
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
@@ -53,4 +54,13 @@ func (s *Supervisor) ReadLog(ctx context.Context, name string, lines int, follow
 			return nil
 		}
 	}
+}
+
+// LogDir is the folder of a server's log files.
+func (s *Supervisor) LogDir(name string) (string, error) {
+	v, err := s.find(name)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Dir(v.log.path), nil
 }

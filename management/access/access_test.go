@@ -629,3 +629,47 @@ func TestNoSecretIsShown_Property(t *testing.T) {
 		}
 	})
 }
+
+func TestOperationsThatACallerMayNotRunAreNotOffered(t *testing.T) {
+	tree, err := profiles.Default(profiles.Domain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := profiles.Address{{Type: "server-group", Name: "auth-server-group"}}
+	for _, c := range []struct {
+		role       access.Role
+		at         profiles.Address
+		can, never []string
+	}{
+		{access.Monitor, nil, []string{"read-resource", "history", "whoami"}, []string{"write-attribute", "add-user", "list-users", "stop-servers", "apply"}},
+		{access.Operator, at, []string{"stop-servers", "read-resource"}, []string{"write-attribute", "remove"}},
+		{access.Auditor, nil, []string{"list-users", "history"}, []string{"add-user", "revert", "stop-servers"}},
+		{access.Administrator, nil, []string{"add-user", "revert", "stop-servers", "revoke"}, nil},
+	} {
+		caller := access.Caller{Name: "eva", Grants: []access.Grant{{Role: c.role}}}
+		_, _, all, err := profiles.Apply(tree, profiles.Operation{Name: "read-operation-names", Address: c.at})
+		if err != nil {
+			t.Fatal(err)
+		}
+		op := profiles.Operation{Name: "read-operation-names", Address: c.at}
+		visible, err := access.Filter(caller, op, tree, all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := " " + strings.Trim(fmt.Sprint(visible), "[]") + " "
+		for _, name := range c.can {
+			if !strings.Contains(names, " "+name+" ") {
+				t.Errorf("%s is not offered %s", c.role, name)
+			}
+		}
+		for _, name := range c.never {
+			if strings.Contains(names, " "+name+" ") {
+				t.Errorf("%s is offered %s", c.role, name)
+			}
+			op := profiles.Operation{Name: "read-operation-description", Address: c.at, Params: map[string]any{"name": name}}
+			if _, err := access.Filter(caller, op, tree, map[string]any{}); !problem.Is(err, problem.NotFound) {
+				t.Errorf("%s is told of %s: %v", c.role, name, err)
+			}
+		}
+	}
+}

@@ -36,7 +36,7 @@ var granted = map[need][]Role{
 // replace the configuration whole: sensitive, whatever their address.
 var securityOperations = []string{
 	"add-user", "remove-user", "set-user-password", "set-user-roles", "end-user-sessions",
-	"add-host", "remove-host", "revoke", "revoke-host", "rotate",
+	"add-host", "remove-host", "register-host", "revoke", "revoke-host", "rotate", "rotate-authority",
 	"add-controller", "remove-controller", "transfer-leadership", "apply", "revert",
 	"support-bundle", // masked, but logs and names of the whole domain are in it
 }

@@ -18,6 +18,9 @@ const Masked = "********"
 // resources out of scope disappear, sensitive values are masked. The result is
 // anything that encodes to JSON; what comes back is too.
 func Filter(c Caller, op profiles.Operation, tree profiles.Tree, result any) (any, error) {
+	if describesOperations(op) {
+		return operationsOf(c, op, tree, result)
+	}
 	if c.Has(granted[readSensitive]...) || result == nil {
 		return result, nil
 	}

@@ -89,6 +89,10 @@ func (i *Interface) execute(ctx context.Context, c call) (Response, error) {
 
 func (i *Interface) run(ctx context.Context, c call) (Response, error) {
 	if own, ok := operations[c.op.Name]; ok && len(c.op.Address) == 0 {
+		var err error
+		if c.op.Params, err = i.config.Model.Tree().Mode().Parameters(c.op); err != nil {
+			return Response{}, err
+		}
 		result, err := own(i, ctx, c.caller, c.op)
 		return Response{Result: result}, err
 	}

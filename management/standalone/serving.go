@@ -81,10 +81,12 @@ func (i *Interface) close() error {
 }
 
 func (i *Interface) healthy(context.Context) error {
-	if s := i.model.driven(); s == nil || s.State() == "starting" || s.State() == "stopping" {
-		return problem.Unavailable.Errorf("the server does not run")
+	if s := i.model.driven(); s != nil {
+		if state, _ := s.State(); state != "starting" && state != "stopping" {
+			return nil
+		}
 	}
-	return nil
+	return problem.Unavailable.Errorf("the server does not run")
 }
 
 // Run serves until ctx ends.

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"sync"
@@ -24,7 +25,9 @@ import (
 type Config struct {
 	// File is read at the start and at each reload, and replaced with each
 	// change. Where there is none, one with the defaults is written.
-	File  string
+	File string
+	// Logs is the folder of the server's log files; "" for none.
+	Logs  string
 	Clock clock.Clock
 }
 
@@ -36,10 +39,17 @@ type Server interface {
 	Configure(context.Context, profiles.Tree) error
 	// Reload starts the services anew and returns when they are ready.
 	Reload(context.Context) error
-	// Shutdown stops the process; it does not wait.
-	Shutdown()
-	// State is running, reload-required, restart-required, starting or stopping.
-	State() string
+	// Suspend takes no new requests from now on, and waits until those inside are
+	// done, for limit at the most (0: a time of its own).
+	Suspend(ctx context.Context, limit time.Duration) error
+	// Resume takes requests again.
+	Resume(context.Context) error
+	// Shutdown stops the process, and starts it again with restart; it does not
+	// wait.
+	Shutdown(restart bool)
+	// State is running, reload-required, restart-required, starting or stopping;
+	// suspension is RUNNING, SUSPENDING or SUSPENDED.
+	State() (state, suspension string)
 }
 
 // Model is an api.Model over a file. It is safe for concurrent use.
@@ -95,8 +105,11 @@ func (m *Model) Tree() profiles.Tree {
 	return m.trees[len(m.trees)-1]
 }
 
-// Follow implements api.Model: nothing on a file takes time.
-func (m *Model) Follow(ctx context.Context, caller access.Caller, op profiles.Operation, _ func(any) error) (api.Response, error) {
+// Follow implements api.Model: nothing takes time but a log that grows.
+func (m *Model) Follow(ctx context.Context, caller access.Caller, op profiles.Operation, emit func(any) error) (api.Response, error) {
+	if op.Name == "read-log-file" && op.Params["follow"] == true {
+		return m.followLog(ctx, op, emit)
+	}
 	return m.Execute(ctx, caller, op)
 }
 
@@ -104,7 +117,7 @@ func (m *Model) Follow(ctx context.Context, caller access.Caller, op profiles.Op
 func (m *Model) Execute(ctx context.Context, caller access.Caller, op profiles.Operation) (api.Response, error) {
 	response, err := m.carryOut(ctx, caller, op)
 	if s := m.driven(); s != nil {
-		if state := s.State(); state != "running" {
+		if state, _ := s.State(); state != "running" {
 			if response.Headers == nil {
 				response.Headers = map[string]any{}
 			}
@@ -116,9 +129,19 @@ func (m *Model) Execute(ctx context.Context, caller access.Caller, op profiles.O
 
 func (m *Model) carryOut(ctx context.Context, caller access.Caller, op profiles.Operation) (api.Response, error) {
 	response := api.Response{Revision: m.revision()}
+	var err error
+	if ours(op) {
+		if op.Params, err = profiles.Standalone.Parameters(op); err != nil {
+			return response, err
+		}
+	}
+	if op.Name == "list-log-files" || op.Name == "read-log-file" {
+		response.Result, err = m.logFiles(op)
+		return response, err
+	}
 	if len(op.Address) == 0 {
 		switch op.Name {
-		case "reload", "shutdown":
+		case "reload", "shutdown", "suspend", "resume":
 			err := m.command(ctx, op)
 			response.Revision = m.revision()
 			return response, err
@@ -131,9 +154,15 @@ func (m *Model) carryOut(ctx context.Context, caller access.Caller, op profiles.
 			return response, err
 		case "diff":
 			return m.diff(op, response)
+		case "read-resource":
+			response, err := m.change(ctx, caller, op, response)
+			if members, ok := response.Result.(map[string]any); ok && op.Params["include-runtime"] == true {
+				maps.Copy(members, m.runtime())
+			}
+			return response, err
 		case "read-attribute":
-			if s := m.driven(); s != nil && op.Params["name"] == "server-state" {
-				response.Result = s.State()
+			if value, ok := m.runtime()[name(op)]; ok {
+				response.Result = value
 				return response, nil
 			}
 		}
@@ -144,6 +173,18 @@ func (m *Model) carryOut(ctx context.Context, caller access.Caller, op profiles.
 		response.Revision = m.revision()
 	}
 	return m.change(ctx, caller, op, response)
+}
+
+func name(op profiles.Operation) string { s, _ := op.Params["name"].(string); return s }
+
+// runtime are the attributes of the root that are known while a server runs.
+func (m *Model) runtime() map[string]any {
+	s := m.driven()
+	if s == nil {
+		return nil
+	}
+	state, suspension := s.State()
+	return map[string]any{"server-state": state, "suspend-state": suspension}
 }
 
 func (m *Model) driven() Server {
@@ -173,8 +214,17 @@ func (m *Model) command(ctx context.Context, op profiles.Operation) error {
 	switch {
 	case s == nil:
 		return problem.Precondition.Errorf("cannot %s: no server runs from this file", op.Name)
+	case op.Name == "resume":
+		return s.Resume(ctx)
+	case op.Name == "suspend":
+		return s.Suspend(ctx, seconds(op, "suspend-timeout"))
 	case op.Name == "shutdown":
-		s.Shutdown()
+		if limit := seconds(op, "suspend-timeout"); limit > 0 {
+			if err := s.Suspend(ctx, limit); err != nil && !problem.Is(err, problem.Timeout) {
+				return err
+			}
+		}
+		s.Shutdown(op.Params["restart"] == true)
 		return nil
 	}
 	m.changing.Lock() // a change during a reload would be told to nobody
@@ -183,6 +233,22 @@ func (m *Model) command(ctx context.Context, op profiles.Operation) error {
 		return err
 	}
 	return s.Reload(ctx)
+}
+
+// ours reports whether an operation is not one of the tree.
+func ours(op profiles.Operation) bool {
+	d, err := profiles.Standalone.Describe(op.Address)
+	return err == nil && slices.ContainsFunc(d.Operations, func(o profiles.OperationDescription) bool { return o.Name == op.Name })
+}
+
+func seconds(op profiles.Operation, name string) time.Duration {
+	n, _ := op.Params[name].(int64)
+	return time.Duration(n) * time.Second
+}
+
+func running(s Server) bool {
+	state, _ := s.State()
+	return state == "running"
 }
 
 // keep makes a tree the newest.
@@ -270,7 +336,7 @@ func (m *Model) change(ctx context.Context, caller access.Caller, op profiles.Op
 		if err := server.Configure(context.WithoutCancel(ctx), next); err != nil {
 			return response, err
 		}
-		if effect > profiles.Live && server.State() == "running" {
+		if effect > profiles.Live && running(server) {
 			effect = profiles.Live // nothing that this server uses: a flag goes before it
 		}
 	}

@@ -3,10 +3,13 @@ package standalone_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gatehouse-idp/gatehouse/internal/clock"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
@@ -64,8 +67,8 @@ func TestChangesAreOnDiskToldAndUndoable(t *testing.T) {
 	if m.Tree().Value(identity, "web-context") != "auth" {
 		t.Errorf("after the revert: %v", m.Tree().Value(identity, "web-context"))
 	}
-	for _, name := range []string{"revert", "read-config-as-toml", "diff"} {
-		if _, err := run(profiles.Operation{Name: name, Params: map[string]any{"to": int64(99), "revision": int64(99)}}); !problem.Is(err, problem.NotFound) {
+	for name, parameter := range map[string]string{"revert": "to", "read-config-as-toml": "revision", "diff": "from"} {
+		if _, err := run(profiles.Operation{Name: name, Params: map[string]any{parameter: int64(99)}}); !problem.Is(err, problem.NotFound) {
 			t.Errorf("%s of a revision that is not there: %v", name, err)
 		}
 	}
@@ -77,7 +80,9 @@ func TestChangesAreOnDiskToldAndUndoable(t *testing.T) {
 // fake is a server that counts.
 type fake struct {
 	told, reloads, stops int
-	state                string
+	state, suspension    string
+	limit                time.Duration
+	restarts             bool
 	unreadable           error
 }
 
@@ -91,8 +96,15 @@ func (f *fake) Reload(context.Context) error {
 	f.state = "running"
 	return nil
 }
-func (f *fake) Shutdown()     { f.stops++ }
-func (f *fake) State() string { return f.state }
+func (f *fake) Suspend(_ context.Context, limit time.Duration) error {
+	f.suspension, f.limit = "SUSPENDED", limit
+	return nil
+}
+func (f *fake) Resume(context.Context) error { f.suspension = "RUNNING"; return nil }
+func (f *fake) Shutdown(restart bool)        { f.stops++; f.restarts = restart }
+func (f *fake) State() (state, suspension string) {
+	return f.state, f.suspension
+}
 
 func TestTheServerRefusesBeforeTheFileChanges(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "standalone.toml")
@@ -160,5 +172,84 @@ func TestTheServerRefusesBeforeTheFileChanges(t *testing.T) {
 	}
 	if _, err := m.Execute(t.Context(), access.LocalSuperUser(), profiles.Operation{Name: "shutdown"}); err != nil || server.stops != 1 {
 		t.Errorf("shutdown: %v, %d", err, server.stops)
+	}
+}
+
+func TestAServerIsSuspendedResumedAndStartedAgain(t *testing.T) {
+	dir := t.TempDir()
+	m, err := standalone.Open(standalone.Config{File: filepath.Join(dir, "standalone.toml"), Logs: filepath.Join(dir, "log"), Clock: clock.Real()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &fake{state: "running", suspension: "RUNNING"}
+	m.Drive(server)
+	run := func(name string, params map[string]any) any {
+		t.Helper()
+		op := profiles.Operation{Name: name, Params: params}
+		if strings.HasSuffix(name, "-log-files") || strings.HasSuffix(name, "-log-file") {
+			op.Address = profiles.Address{{Type: "subsystem", Name: "logging"}}
+		}
+		r, err := m.Execute(t.Context(), access.LocalSuperUser(), op)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		return r.Result
+	}
+	state := func(want string) {
+		t.Helper()
+		if got := run("read-attribute", map[string]any{"name": "suspend-state"}); got != want {
+			t.Errorf("suspend-state is %v, want %s", got, want)
+		}
+	}
+	run("suspend", map[string]any{"timeout": int64(7)}) // WildFly's older name
+	state("SUSPENDED")
+	if server.limit != 7*time.Second {
+		t.Errorf("waited for %s", server.limit)
+	}
+	run("resume", nil)
+	state("RUNNING")
+	run("shutdown", map[string]any{"restart": true})
+	if server.stops != 1 || !server.restarts {
+		t.Errorf("%+v", server)
+	}
+	if _, err := m.Execute(t.Context(), access.LocalSuperUser(), profiles.Operation{Name: "shutdown", Params: map[string]any{"restrt": true}}); !problem.Is(err, problem.Invalid) {
+		t.Errorf("a parameter that is none: %v", err)
+	}
+
+	if err := os.Mkdir(filepath.Join(dir, "log"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "log", "audit.log"), []byte("one\ntwo\nthree\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(run("read-log-file", map[string]any{"name": "audit.log", "lines": int64(1), "skip": int64(1)})); got != "[two]" {
+		t.Errorf("lines %s", got)
+	}
+	if got := fmt.Sprint(run("list-log-files", nil)); !strings.Contains(got, "audit.log") {
+		t.Errorf("files %s", got)
+	}
+}
+
+func TestEveryOperationOfAStandaloneServerIsAnswered(t *testing.T) {
+	dir := t.TempDir()
+	m, err := standalone.Open(standalone.Config{File: filepath.Join(dir, "standalone.toml"), Logs: dir, Clock: clock.Real()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Drive(&fake{state: "running"})
+	ofUsers := []string{"whoami", "list-users", "add-user", "remove-user", "set-user-password", "set-user-roles"} // management/api
+	for _, at := range []profiles.Address{nil, {{Type: "subsystem", Name: "logging"}}} {
+		d, err := profiles.Standalone.Describe(at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, od := range d.Operations {
+			if slices.Contains(ofUsers, od.Name) {
+				continue
+			}
+			if _, err := m.Execute(t.Context(), access.LocalSuperUser(), profiles.Operation{Name: od.Name, Address: at}); problem.Is(err, problem.Unsupported) {
+				t.Errorf("%s:%s is described and nobody answers: %v", at, od.Name, err)
+			}
+		}
 	}
 }

@@ -22,6 +22,7 @@ type life struct {
 	failure error                      // why that reload was taken back
 	started bool
 	ready   func()
+	settle  func() // ends the waiting of a suspension, nil when there is none
 }
 
 // restore takes a reload back, whose configuration does not start: the next life
@@ -80,7 +81,11 @@ func (l *life) serve(ctx context.Context, gen generation, ready <-chan struct{},
 				continue
 			}
 			if !l.started {
-				o.answer <- problem.Precondition.Errorf("cannot reload: the server is starting")
+				o.answer <- problem.Precondition.Errorf("cannot do it: the server is starting")
+				continue
+			}
+			if o.suspend != nil || o.resume {
+				l.admit(ctx, gen, o)
 				continue
 			}
 			l.become("starting")
@@ -99,11 +104,48 @@ func (l *life) serve(ctx context.Context, gen generation, ready <-chan struct{},
 	}
 }
 
+// admit closes the gate or opens it. Requests inside finish meanwhile: the server
+// goes on listening to orders.
+func (l *life) admit(ctx context.Context, gen generation, o order) {
+	if l.settle != nil { // an earlier suspension no longer waits
+		l.settle()
+		l.settle = nil
+	}
+	if o.resume {
+		gen.resume()
+		l.suspends("", resumed)
+		l.Log.Info().Msg("resumed")
+		o.answer <- nil
+		return
+	}
+	l.suspends("", suspending)
+	limit := *o.suspend
+	if limit <= 0 {
+		limit = drainLimit
+	}
+	limited, cancel := context.WithTimeout(ctx, limit)
+	over := make(chan struct{})
+	l.settle = func() { cancel(); <-over }
+	go func() {
+		defer close(over)
+		defer cancel()
+		err := gen.suspend(limited)
+		if err == nil {
+			l.suspends(suspending, suspended)
+		} else {
+			err = problem.Timeout.Errorf("cannot wait for all requests: some were still inside after %s; no new ones are taken", limit)
+		}
+		o.answer <- err
+	}()
+	l.Log.Info().Dur("limit", limit).Msg("suspended")
+}
+
 // begin opens the gate; whoever asked for this life is told.
 func (l *life) begin(gen generation) {
 	l.started, l.good = true, l.current
 	l.become(l.needs())
 	gen.resume()
+	l.suspends("", resumed)
 	l.ready()
 	if l.asked != nil {
 		l.Log.Info().Msg("started anew")

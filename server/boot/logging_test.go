@@ -183,8 +183,8 @@ func TestLoggingChangesWhileTheServerRuns(t *testing.T) {
 	if err := a.Configure(t.Context(), tree); err != nil {
 		t.Fatal(err)
 	}
-	if a.State() != "running" {
-		t.Errorf("the server is %q: a change of logging is live", a.State())
+	if serverState(a) != "running" {
+		t.Errorf("the server is %q: a change of logging is live", serverState(a))
 	}
 	log := a.logger("server.events")
 	log.Trace().Msg("LOGIN")

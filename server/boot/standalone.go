@@ -3,6 +3,7 @@ package boot
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/profiles"
@@ -21,14 +22,18 @@ type Alone struct {
 	stop    context.CancelFunc
 	stopped context.Context
 
-	mu    sync.Mutex
-	state string
+	mu         sync.Mutex
+	state      string
+	suspension string // RUNNING, SUSPENDING, SUSPENDED
+	restart    bool
 }
 
-// order is something that a running server is told.
+// order is something that a running server is told; a zero one is a reload.
 type order struct {
-	configure *servergroups.ServerConfig // nil: reload
-	answer    chan error                 // of one
+	configure *servergroups.ServerConfig
+	suspend   *time.Duration // how long requests inside may take before the answer
+	resume    bool
+	answer    chan error // of one
 }
 
 // NewAlone prepares a server for a tree. resolve turns a tree into what a
@@ -40,7 +45,7 @@ func NewAlone(p Process, tree profiles.Tree, resolve func(profiles.Tree) (server
 	}
 	a := &Alone{
 		process: p.named(cfg.Host+"."+cfg.Name, cfg.Site), resolve: resolve, first: cfg,
-		orders: make(chan order), over: make(chan struct{}), state: "starting",
+		orders: make(chan order), over: make(chan struct{}), state: "starting", suspension: resumed,
 	}
 	a.stopped, a.stop = context.WithCancel(context.Background())
 	return a, nil
@@ -81,20 +86,60 @@ func (a *Alone) Configure(ctx context.Context, tree profiles.Tree) error {
 // they were before, and the error says why.
 func (a *Alone) Reload(ctx context.Context) error { return a.give(ctx, order{}) }
 
-// Shutdown ends Run.
-func (a *Alone) Shutdown() { a.stop() }
+// Suspend takes no new requests from now on. It waits until those inside are
+// done, for limit at the most; they may go on after that.
+func (a *Alone) Suspend(ctx context.Context, limit time.Duration) error {
+	return a.give(ctx, order{suspend: &limit})
+}
 
-// State is starting, running, reload-required, restart-required or stopping.
-func (a *Alone) State() string {
+// Resume takes requests again.
+func (a *Alone) Resume(ctx context.Context) error { return a.give(ctx, order{resume: true}) }
+
+// Shutdown ends Run. With restart, Restarting reports that the program is to be
+// started again.
+func (a *Alone) Shutdown(restart bool) {
+	a.mu.Lock()
+	a.restart = restart
+	a.mu.Unlock()
+	a.stop()
+}
+
+// Restarting reports whether Shutdown asked for a restart.
+func (a *Alone) Restarting() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.state
+	return a.restart
+}
+
+// WildFly's words for a server that takes requests, and for one that does not.
+const (
+	resumed    = "RUNNING"
+	suspending = "SUSPENDING" // requests are still inside
+	suspended  = "SUSPENDED"
+)
+
+// State is starting, running, reload-required, restart-required or stopping;
+// suspension is RUNNING, SUSPENDING or SUSPENDED.
+func (a *Alone) State() (state, suspension string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.state, a.suspension
 }
 
 func (a *Alone) become(state string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.state = state
+}
+
+// suspends notes a step of a suspension; from, if not empty, is what it must
+// follow on.
+func (a *Alone) suspends(from, to string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if from == "" || from == a.suspension {
+		a.suspension = to
+	}
 }
 
 // give hands an order to the running server and waits for the answer.

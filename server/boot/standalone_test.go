@@ -50,6 +50,8 @@ func running(t *testing.T) (*Alone, profiles.Tree, <-chan error) {
 	return a, tree, done
 }
 
+func serverState(a *Alone) string { state, _ := a.State(); return state }
+
 func written(t *testing.T, tree profiles.Tree, at, name string, value any) profiles.Tree {
 	t.Helper()
 	address, err := profiles.ParseAddress(at)
@@ -75,15 +77,15 @@ func TestWhatAChangeNeedsIsTheState(t *testing.T) {
 		{"/socket-binding-group=standard-sockets/socket-binding=management-http", "port", "19990", "restart-required"},
 	} {
 		tree = written(t, tree, step.at, step.name, step.value)
-		if err := a.Configure(t.Context(), tree); err != nil || a.State() != step.state {
-			t.Errorf("%s=%s: %q, want %q (%v)", step.name, step.value, a.State(), step.state, err)
+		if err := a.Configure(t.Context(), tree); err != nil || serverState(a) != step.state {
+			t.Errorf("%s=%s: %q, want %q (%v)", step.name, step.value, serverState(a), step.state, err)
 		}
 	}
 	// The management interface's port is not opened anew.
-	if err := a.Reload(t.Context()); err != nil || a.State() != "restart-required" {
-		t.Errorf("after the reload: %q, %v", a.State(), err)
+	if err := a.Reload(t.Context()); err != nil || serverState(a) != "restart-required" {
+		t.Errorf("after the reload: %q, %v", serverState(a), err)
 	}
-	a.Shutdown()
+	a.Shutdown(false)
 	if err := <-done; err != nil {
 		t.Errorf("shut down: %v", err)
 	}
@@ -110,13 +112,13 @@ func TestAReloadThatCannotStartIsTakenBack(t *testing.T) {
 		if err := a.Reload(t.Context()); !problem.Is(err, problem.Precondition) || !strings.Contains(err.Error(), taken.Addr().String()) {
 			t.Fatalf("a reload onto a port that is taken: %v", err)
 		}
-		if a.State() != "restart-required" {
-			t.Errorf("after it: %q", a.State())
+		if serverState(a) != "restart-required" {
+			t.Errorf("after it: %q", serverState(a))
 		}
 	}
 	taken.Close()
-	if err := a.Reload(t.Context()); err != nil || a.State() != "running" {
-		t.Errorf("with the port free: %q, %v", a.State(), err)
+	if err := a.Reload(t.Context()); err != nil || serverState(a) != "running" {
+		t.Errorf("with the port free: %q, %v", serverState(a), err)
 	}
 	if conn, err := net.Dial("tcp", taken.Addr().String()); err != nil {
 		t.Error(err)
@@ -152,8 +154,8 @@ func TestChangesAndReloadsAtOnce(t *testing.T) {
 	if err := a.Configure(t.Context(), other); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.Reload(t.Context()); err != nil || a.State() != "running" {
-		t.Errorf("in the end: %q, %v", a.State(), err)
+	if err := a.Reload(t.Context()); err != nil || serverState(a) != "running" {
+		t.Errorf("in the end: %q, %v", serverState(a), err)
 	}
 }
 
@@ -180,4 +182,36 @@ func TestFeaturesAreRefusedByName(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestASuspendedServerTakesNoRequestsUntilItIsResumed(t *testing.T) {
+	a, tree, _ := running(t)
+	suspension := func(want string) {
+		t.Helper()
+		if _, got := a.State(); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+	for range 2 { // twice is once
+		if err := a.Suspend(t.Context(), 10*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		suspension("SUSPENDED")
+	}
+	// A live change does not open it, a reload does.
+	if err := a.Configure(t.Context(), written(t, tree, "/subsystem=identity", "display-name", "x")); err != nil {
+		t.Fatal(err)
+	}
+	suspension("SUSPENDED")
+	if err := a.Resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	suspension("RUNNING")
+	if err := a.Suspend(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	suspension("RUNNING")
 }
