@@ -92,7 +92,8 @@ func (c controllerFlags) build(dir string, env Env, log zerolog.Logger, recent *
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, problem.Invalid.Errorf("cannot create the controller's folder: %w", err)
 	}
-	audit, err := access.NewAudit(access.AuditConfig{File: c.AuditLog, Syslog: c.Syslog, Clock: env.Clock})
+	audit, err := access.NewAudit(access.AuditConfig{File: c.AuditLog, Syslog: c.Syslog, Environment: environment(env), Clock: env.Clock,
+		Failed: func(err error) { log.Error().Err(err).Msg("audit log") }})
 	if err != nil {
 		return nil, err
 	}

@@ -69,7 +69,7 @@ func (c standaloneFlags) serve(ctx context.Context, env Env, tree *logs.Tree, f 
 	if err != nil {
 		return err
 	}
-	management, err := standalone.NewInterface(model, standalone.Serving{Dir: c.Dir, HTTP: port, Version: version, Clock: env.Clock, Log: tree.Logger("management")})
+	management, err := standalone.NewInterface(model, standalone.Serving{Dir: c.Dir, HTTP: port, Environment: environment(env), Version: version, Clock: env.Clock, Log: tree.Logger("management")})
 	if err != nil {
 		return err
 	}
@@ -241,4 +241,9 @@ func address(cfg servergroups.ServerConfig) string {
 		return scheme + "://localhost:" + strconv.Itoa(binding.Port) + "/" + path
 	}
 	return ""
+}
+
+// environment resolves a name by the process's environment, as servers do.
+func environment(env Env) profiles.Lookup {
+	return func(name string) (string, bool) { return lookupIn(env)(servergroups.EnvName(name)) }
 }

@@ -2,11 +2,13 @@ package operations
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 
 	"github.com/gatehouse-idp/gatehouse/controller/domain"
 	"github.com/gatehouse-idp/gatehouse/controller/rollout"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
+	"github.com/gatehouse-idp/gatehouse/management/access"
 	"github.com/gatehouse-idp/gatehouse/management/api"
 	"github.com/gatehouse-idp/gatehouse/profiles"
 	"github.com/gatehouse-idp/gatehouse/servergroups"
@@ -87,6 +89,9 @@ func (d *Desk) roll(ctx context.Context, r request, response api.Response, ro ro
 		return response, err
 	}
 	response.Result = ro
+	if ro, err = d.seen(r, ro); err != nil {
+		return response, err
+	}
 	switch ro.State {
 	case rollout.Restored:
 		return response, problem.Precondition.Errorf("rollout %s of revision %d failed: %s; what it changed was restored as revision %d%s", ro.ID, ro.Revision, ro.Problem, ro.RestoredAs, keptText(ro.Kept))
@@ -94,6 +99,22 @@ func (d *Desk) roll(ctx context.Context, r request, response api.Response, ro ro
 		return response, problem.Precondition.Errorf("rollout %s of revision %d failed: %s", ro.ID, ro.Revision, ro.Problem)
 	}
 	return response, nil
+}
+
+// seen is a rollout as its caller may see it.
+func (d *Desk) seen(r request, ro rollout.Rollout) (seen rollout.Rollout, err error) {
+	visible, err := access.Filter(r.caller, r.op, d.Tree(), ro)
+	if err != nil {
+		return ro, err
+	}
+	text, err := json.Marshal(visible)
+	if err == nil {
+		err = json.Unmarshal(text, &seen)
+	}
+	if err != nil {
+		return ro, problem.Internal.Errorf("cannot read rollout %s: %w", ro.ID, err)
+	}
+	return seen, nil
 }
 
 // planHeader is the plan that an operation's headers ask for, by text or by the

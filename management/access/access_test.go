@@ -489,7 +489,7 @@ port = `+port+"\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	audit.Direct(access.Destinations(tree))
+	audit.DirectBy(tree)
 	audit.Record(access.Event{User: "eva"})
 	audit.Direct(nil)
 	audit.Record(access.Event{User: "adam"})

@@ -39,7 +39,10 @@ type AuditConfig struct {
 	Syslog string
 	// Failed is told of an event that could not be written; nil ignores it.
 	Failed func(error)
-	Clock  clock.Clock
+	// Environment resolves the model's expressions, beside its system properties;
+	// nil knows nothing.
+	Environment profiles.Lookup
+	Clock       clock.Clock
 }
 
 // Audit writes audit events. It is safe for concurrent use.
@@ -50,6 +53,7 @@ type Audit struct {
 	size   int64
 	syslog io.WriteCloser
 	sinks  map[Destination]io.WriteCloser
+	told   string // what was last said of destinations that cannot be used
 }
 
 // NewAudit opens the audit log. Its zero destinations are valid: events then

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/profiles"
@@ -19,25 +20,107 @@ type Destination struct {
 }
 
 // Destinations are the file and syslog handlers that the model has below
-// /core-service=management/access=audit.
-func Destinations(tree profiles.Tree) []Destination {
-	at := profiles.Address{{Type: "core-service", Name: "management"}, {Type: "access", Name: "audit"}}
-	var list []Destination
-	for _, name := range tree.Names(at, "file-handler") {
-		handler := at.Child("file-handler", name)
-		path, _ := tree.Value(handler, "path").(string)
-		if base, ok := tree.Value(handler, "relative-to").(string); ok {
-			folder, _ := tree.Value(profiles.Address{{Type: "path", Name: base}}, "path").(string)
-			path = filepath.Join(folder, path)
+// /core-service=management/access=audit, their expressions resolved by the
+// model's system properties and then by environment, which may be nil. One that
+// cannot be resolved is left out; the error names it.
+func Destinations(tree profiles.Tree, environment profiles.Lookup) (list []Destination, err error) {
+	r := resolver{tree: tree, lookup: tree.Lookup(nil)}
+	if environment != nil {
+		r.lookup = func(name string) (string, bool) {
+			if v, ok := tree.Lookup(nil)(name); ok {
+				return v, true
+			}
+			return environment(name)
 		}
-		list = append(list, Destination{File: path})
+	}
+	at := profiles.Address{{Type: "core-service", Name: "management"}, {Type: "access", Name: "audit"}}
+	var errs []error
+	for _, name := range tree.Names(at, "file-handler") {
+		path, err := r.path(at.Child("file-handler", name), nil)
+		if errs = append(errs, err); err == nil {
+			list = append(list, Destination{File: path})
+		}
 	}
 	for _, name := range tree.Names(at, "syslog-handler") {
 		handler := at.Child("syslog-handler", name)
-		list = append(list, Destination{Syslog: fmt.Sprintf("%v://%v:%v",
-			tree.Value(handler, "protocol"), tree.Value(handler, "host"), tree.Value(handler, "port"))})
+		protocol, err1 := r.value(handler, "protocol")
+		host, err2 := r.value(handler, "host")
+		port, err3 := r.value(handler, "port")
+		err := errors.Join(err1, err2, err3)
+		if errs = append(errs, err); err == nil {
+			list = append(list, Destination{Syslog: fmt.Sprintf("%v://%v:%v", protocol, host, port)})
+		}
 	}
-	return list
+	return list, errors.Join(errs...)
+}
+
+// resolver resolves attributes of a tree where the audit log is written.
+type resolver struct {
+	tree   profiles.Tree
+	lookup profiles.Lookup
+}
+
+// value is an attribute with its expressions resolved.
+func (r resolver) value(at profiles.Address, name string) (any, error) {
+	v := r.tree.Value(at, name)
+	d, err := r.tree.Mode().Describe(at)
+	if err != nil || v == nil {
+		return v, err
+	}
+	attribute, ok := d.Attribute(name)
+	if !ok {
+		return v, nil
+	}
+	resolved, err := attribute.Resolved(v, r.lookup)
+	if err != nil {
+		return nil, problem.Invalid.Errorf("cannot use %s: %s: %w", at, name, err)
+	}
+	return resolved, nil
+}
+
+// path is the file of a resource with path and relative-to; through are the named
+// paths on the way to it.
+func (r resolver) path(at profiles.Address, through []string) (string, error) {
+	v, err := r.value(at, "path")
+	if err != nil {
+		return "", err
+	}
+	path, _ := v.(string)
+	v, err = r.value(at, "relative-to")
+	base, relative := v.(string)
+	if err != nil || !relative {
+		return path, err
+	}
+	named := profiles.Address{{Type: "path", Name: base}}
+	switch {
+	case slices.Contains(through, base):
+		return "", problem.Invalid.Errorf("cannot use %s: the path %q is relative to itself", at, base)
+	case !r.tree.Has(named):
+		return "", problem.Invalid.Errorf("cannot use %s: there is no path %q (paths: %v)", at, base, r.tree.Names(nil, "path"))
+	}
+	folder, err := r.path(named, append(through, base))
+	return filepath.Join(folder, path), err
+}
+
+// DirectBy makes the destinations those of the model; what cannot be used is told
+// to Failed.
+func (a *Audit) DirectBy(tree profiles.Tree) {
+	if a == nil {
+		return
+	}
+	list, err := Destinations(tree, a.config.Environment)
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	a.mu.Lock()
+	news := text != a.told
+	a.told = text
+	a.mu.Unlock()
+	if err != nil && news {
+		a.failed(err)
+	}
+	a.Direct(list)
 }
 
 // Direct makes the destinations those that are given: new ones are opened, those

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/profiles"
@@ -29,6 +28,9 @@ func Filter(c Caller, op profiles.Operation, tree profiles.Tree, result any) (an
 		return nil, err
 	}
 	f := filter{view{caller: c, tree: tree}}
+	if at, ok := place(plain); ok && !f.visible(at) {
+		return nil, nil // an event of a server out of scope
+	}
 	return f.result(op, plain), nil
 }
 
@@ -54,7 +56,7 @@ func (f filter) result(op profiles.Operation, result any) any {
 		return f.document(result)
 	case op.Name == "hosts":
 		return f.hosts(result)
-	case op.Address.HasWildcard() && strings.HasPrefix(op.Name, "read-"):
+	case op.Address.HasWildcard() && op.ReadOnly():
 		return f.wildcard(op, result)
 	}
 	switch op.Name {
@@ -182,7 +184,7 @@ func (f filter) changes(value any) any {
 	case []any:
 		kept := make([]any, 0, len(v))
 		for _, element := range v {
-			if at, ok := place(element); ok && !f.visible(at) {
+			if at, ok := place(element); ok && !f.visible(at) || f.elsewhere(element) {
 				continue
 			}
 			kept = append(kept, f.changes(element))
@@ -192,12 +194,19 @@ func (f filter) changes(value any) any {
 		if at, ok := place(v); ok && v["effect"] != nil && v["address"] != nil {
 			return f.change(at, v)
 		}
+		if isRollout(v) {
+			return f.rollout(v)
+		}
+		before, revision := v["changes"].([]any)
 		for name, member := range v {
 			if at, ok := place(member); ok && !f.visible(at) {
 				delete(v, name)
 				continue
 			}
 			v[name] = f.changes(member)
+		}
+		if after, _ := v["changes"].([]any); revision && len(after) < len(before) {
+			delete(v, "comment") // it may say what the rest was
 		}
 	}
 	return value

@@ -101,8 +101,8 @@ func (i *Interface) run(ctx context.Context, c call) (Response, error) {
 	}
 	return i.config.Model.Follow(ctx, c.caller, c.op, func(event any) error {
 		visible, err := access.Filter(c.caller, c.op, i.config.Model.Tree(), event)
-		if err != nil {
-			return err
+		if err != nil || visible == nil {
+			return err // or nothing of it is in the caller's scope
 		}
 		return c.emit(visible)
 	})
@@ -121,7 +121,7 @@ func (i *Interface) audit(c call, tree profiles.Tree, r Response, err error, out
 	if err != nil {
 		e.Failure = err.Error()
 	}
-	i.config.Audit.Direct(access.Destinations(tree))
+	i.config.Audit.DirectBy(tree)
 	i.config.Audit.Record(e)
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/gatehouse-idp/gatehouse/internal/tasks"
 	"github.com/gatehouse-idp/gatehouse/management/access"
 	"github.com/gatehouse-idp/gatehouse/management/api"
+	"github.com/gatehouse-idp/gatehouse/profiles"
 )
 
 // Names in a standalone server's folder.
@@ -32,10 +33,12 @@ type Serving struct {
 	// interface's certificate.
 	Dir string
 	// HTTP is the port of the HTTP interface, served over TLS; nil for none.
-	HTTP    net.Listener
-	Version string
-	Clock   clock.Clock
-	Log     zerolog.Logger
+	HTTP net.Listener
+	// Environment resolves the audit log's expressions; nil knows nothing.
+	Environment profiles.Lookup
+	Version     string
+	Clock       clock.Clock
+	Log         zerolog.Logger
 }
 
 // Interface serves one Model: on the folder's socket to local callers, known by
@@ -63,7 +66,8 @@ func NewInterface(m *Model, s Serving) (_ *Interface, err error) {
 	if i.identity, i.renew, err = openIdentity(filepath.Join(s.Dir, identityName), s.Clock.Now); err != nil {
 		return nil, errors.Join(err, i.close())
 	}
-	if i.audit, err = access.NewAudit(access.AuditConfig{File: filepath.Join(s.Dir, auditName), Clock: s.Clock}); err != nil {
+	if i.audit, err = access.NewAudit(access.AuditConfig{File: filepath.Join(s.Dir, auditName), Environment: s.Environment, Clock: s.Clock,
+		Failed: func(err error) { s.Log.Error().Err(err).Msg("audit log") }}); err != nil {
 		return nil, errors.Join(err, i.close())
 	}
 	i.api = api.New(api.Config{
