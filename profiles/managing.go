@@ -43,6 +43,7 @@ func userOperations() []OperationDescription {
 		{Name: "add-user", Text: "Add a management user.", Runtime: true, Params: append([]Attribute{name, password}, grants...)},
 		{Name: "remove-user", Text: "Remove a management user; its sessions end.", Runtime: true, Params: []Attribute{name}},
 		{Name: "set-user-password", Text: "Give a management user a new password; its sessions end.", Runtime: true, Params: []Attribute{name, password}},
+		{Name: "end-user-sessions", Text: "End the sessions of a management user; it logs in again.", Runtime: true, Params: []Attribute{name}},
 		{Name: "set-user-roles", Text: "Give a management user these roles, and no others.", Runtime: true, Params: append([]Attribute{name}, grants...)},
 	}
 }

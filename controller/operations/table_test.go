@@ -57,7 +57,7 @@ func TestEveryOperationThatIsCarriedOutIsDescribed(t *testing.T) {
 }
 
 // ofUsers are answered by the management interface itself, see management/api.
-var ofUsers = map[string]bool{"whoami": true, "list-users": true, "set-user-password": true, "set-user-roles": true}
+var ofUsers = map[string]bool{"whoami": true, "list-users": true, "end-user-sessions": true, "set-user-password": true, "set-user-roles": true}
 
 func TestEveryAttributeOfWhatRunsIsDescribed(t *testing.T) {
 	server := running{"h", &hostlink.ServerStatus{StartedUnixMs: 1, Usage: &hostlink.ServerUsage{}}}.resource()

@@ -237,7 +237,7 @@ func TestEveryOperationOfAStandaloneServerIsAnswered(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.Drive(&fake{state: "running"})
-	ofUsers := []string{"whoami", "list-users", "add-user", "remove-user", "set-user-password", "set-user-roles"} // management/api
+	ofUsers := []string{"whoami", "list-users", "add-user", "remove-user", "set-user-password", "set-user-roles", "end-user-sessions"} // management/api
 	for _, at := range []profiles.Address{nil, {{Type: "subsystem", Name: "logging"}}} {
 		d, err := profiles.Standalone.Describe(at)
 		if err != nil {
