@@ -28,8 +28,9 @@ type planView struct {
 	Effect    string
 	Servers   []affected
 	Back      string
-	Allowed   bool // the caller may write it
-	Rollout   bool // it would reach servers
+	Allowed   bool     // the caller may write it
+	Rollout   bool     // it would reach servers
+	Plans     []string // the stored rollout plans
 }
 
 type affected struct {
@@ -67,7 +68,12 @@ func (c *Console) plan(v *visit) {
 			return
 		}
 	}
-	page.Rollout = len(p.Servers) > 0 && v.may(nil, "rolling-restart", nil)
+	if page.Rollout = len(p.Servers) > 0 && v.may(nil, "rolling-restart", nil); page.Rollout {
+		if page.Plans, err = v.storedPlans(); err != nil {
+			v.fail(err)
+			return
+		}
+	}
 	v.show("plan.html", view{Title: "What this would change", Section: sectionOf(op), Content: page})
 }
 
@@ -231,8 +237,8 @@ func (c *Console) commit(v *visit) {
 	if comment := strings.TrimSpace(form.Get("comment")); comment != "" {
 		op.Headers["comment"] = comment
 	}
-	if form.Get("rollout") != "" {
-		op.Headers["rollout"] = true // the default plan: one server at a time, restored at the first failure
+	if way := rolloutOf(form); way != nil {
+		op.Headers["rollout"] = way
 		v.roll(op, "written")
 		return
 	}

@@ -2,6 +2,9 @@ package console
 
 import (
 	"net/http"
+	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
@@ -75,6 +78,27 @@ type rolloutsView struct {
 	Rollouts []rolloutLine
 	Groups   []string // whose servers the caller may restart
 	All      bool     // those of the whole domain too
+	Plans    []string // the stored rollout plans
+}
+
+// storedPlans are the names of the rollout plans that the domain keeps.
+func (v *visit) storedPlans() (names []string, err error) {
+	_, err = v.read(nil, "read-children-names", map[string]any{"child-type": "rollout-plan"}, &names)
+	slices.Sort(names)
+	return names, err
+}
+
+// rolloutOf is the header that a form's choice of a plan stands for: "default" is
+// the safe one, "id=NAME" a stored one, nothing is no rollout.
+func rolloutOf(form url.Values) any {
+	way := form.Get("rollout")
+	if name, stored := strings.CutPrefix(way, "id="); stored {
+		return map[string]any{"id": name}
+	}
+	if way == "" {
+		return nil
+	}
+	return true
 }
 
 // rollouts shows what is on its way and what was.
@@ -95,6 +119,10 @@ func (c *Console) rollouts(v *visit) {
 			page.Groups = append(page.Groups, name)
 		}
 	}
+	if page.Plans, err = v.storedPlans(); err != nil {
+		v.fail(err)
+		return
+	}
 	page.All = v.may(nil, "rolling-restart", nil)
 	v.show("rollouts.html", view{Title: "Rollouts", Section: "/console/rollouts", Live: true, Content: page})
 }
@@ -109,6 +137,9 @@ func (c *Console) startRollout(v *visit) {
 	case !all:
 		v.fail(problem.Invalid.Errorf("cannot start a rolling restart: choose a server group"))
 		return
+	}
+	if way := rolloutOf(v.r.PostForm); way != nil {
+		op.Headers = map[string]any{"rollout": way}
 	}
 	v.roll(op, "ordered")
 }
