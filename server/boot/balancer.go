@@ -5,8 +5,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
-	"slices"
 	"sync/atomic"
 
 	"github.com/rs/zerolog"
@@ -28,6 +26,7 @@ type balancer struct {
 	listeners map[string]net.Listener // by binding name
 	web       []webListener
 	servers   []*configrelay.DirectoryServer // as last told; only the owner's goroutine
+	places    map[string]place               // of servers that were there, by host and name; only the owner's goroutine
 }
 
 func newBalancer(env environment, cfg servergroups.ServerConfig) (_ *balancer, err error) {
@@ -167,46 +166,12 @@ func (b *balancer) apply(cfg servergroups.ServerConfig) error {
 	return nil
 }
 
-// directory tells the balancer which servers there are and how they are.
-func (b *balancer) directory(servers []*configrelay.DirectoryServer) {
-	b.servers = servers
-	var backends []loadbalancer.Backend
-	for _, s := range servers {
-		port := s.GetPorts()["http"]
-		if !slices.Contains(*b.groups.Load(), s.GetGroup()) || port == 0 || s.GetAddress() == "" {
-			continue
-		}
-		backend := loadbalancer.Backend{
-			Route: s.GetNode(), State: stateOf(s),
-			URL: &url.URL{Scheme: "http", Host: joinPort(s.GetAddress(), int(port))},
-		}
-		if health := s.GetPorts()[healthBinding]; health != 0 {
-			backend.Health = &url.URL{Scheme: "http", Host: joinPort(s.GetAddress(), int(health)), Path: b.cfg.String("/health/ready", handlerPath(b.cfg, "health-check-path")...)}
-		}
-		backends = append(backends, backend)
-	}
-	b.proxy.Set(backends)
-}
-
 // seen is what the balancer saw of each server.
 func (b *balancer) seen() (list []*configrelay.Backend) {
 	for _, s := range b.proxy.Seen() {
 		list = append(list, &configrelay.Backend{Node: s.Route, Requests: s.Requests, Errors: s.Failed, Overdue: uint32(s.Overdue)})
 	}
 	return list
-}
-
-// stateOf translates the supervisor's states.
-func stateOf(s *configrelay.DirectoryServer) loadbalancer.State {
-	switch s.GetState() {
-	case "STARTED", "": // unknown, without a controller: its health check tells
-		return loadbalancer.Ready
-	case "SUSPENDING", "SUSPENDED", "STOPPING", "RELOADING":
-		return loadbalancer.Draining
-	case "STARTING":
-		return loadbalancer.Starting
-	}
-	return loadbalancer.Dead
 }
 
 func (b *balancer) suspend(context.Context) error {

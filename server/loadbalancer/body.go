@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"sync"
 	"sync/atomic"
 )
 
@@ -61,3 +62,24 @@ func (o *once) Read(p []byte) (int, error) {
 }
 
 func (o *once) Close() error { return nil }
+
+// buffers keeps the buffers by which bodies are copied: one of 32 KiB for each
+// request would be more than half of what a request costs in memory.
+type buffers struct{ pool sync.Pool }
+
+const copySize = 32 << 10
+
+// Get implements httputil.BufferPool.
+func (b *buffers) Get() []byte {
+	if p, ok := b.pool.Get().(*[copySize]byte); ok {
+		return p[:]
+	}
+	return make([]byte, copySize)
+}
+
+// Put implements httputil.BufferPool.
+func (b *buffers) Put(p []byte) {
+	if len(p) == copySize {
+		b.pool.Put((*[copySize]byte)(p))
+	}
+}

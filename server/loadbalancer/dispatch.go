@@ -44,6 +44,7 @@ type dispatcher struct {
 	pool     *pool
 	settings func() *Settings
 	next     http.RoundTripper
+	forget   func() // closes idle connections
 	metrics  *metrics
 	budget   *budget
 	log      zerolog.Logger
@@ -146,6 +147,7 @@ func (p *passage) failed(m *member, connected bool, err error) (again bool) {
 	p.owed = true
 	if connected {
 		p.reached++
+		p.forget() // a server that died took its idle connections with it: nobody else is to find out by a request
 	}
 	return (!connected || safe(p.r.Method)) && p.body.again()
 }
@@ -216,7 +218,9 @@ func (d *dispatcher) try(r *http.Request, m *member, body *body) (resp *http.Res
 		GetConn: func(string) { got.Store(false) }, // anew, when an idle connection turned out to be closed
 		GotConn: func(httptrace.GotConnInfo) { got.Store(true) },
 	})
-	out := r.Clone(ctx)
+	out := r.WithContext(ctx) // a transport changes no header: attempts share them
+	address := *r.URL
+	out.URL = &address
 	out.URL.Scheme, out.URL.Host = m.URL.Scheme, m.URL.Host
 	if m.URL.Path != "" && m.URL.Path != "/" {
 		out.URL = m.URL.JoinPath(out.URL.EscapedPath())

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -12,7 +13,7 @@ import (
 	"github.com/gatehouse-idp/gatehouse/server/loadbalancer"
 )
 
-func mustParse(t *testing.T, text string) *url.URL {
+func mustParse(t testing.TB, text string) *url.URL {
 	t.Helper()
 	u, err := url.Parse(text)
 	if err != nil {
@@ -58,5 +59,33 @@ func TestServersWithTLSAreSpokenToByHTTP2WhereTheyCan(t *testing.T) {
 				t.Errorf("%s: %d %s, want %s", method, code, body, want)
 			}
 		}
+	}
+}
+
+func TestWhatHasNoLengthIsPassedOnAsItComes(t *testing.T) {
+	for _, kind := range []string{"text/event-stream", "text/html"} {
+		release := make(chan struct{})
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", kind)
+			fmt.Fprint(w, "first")
+			_ = http.NewResponseController(w).Flush()
+			<-release
+			fmt.Fprint(w, "last")
+		}))
+		defer srv.Close()
+		f := start(t, []loadbalancer.Backend{{Route: "one", URL: mustParse(t, srv.URL)}})
+		resp, err := http.Get(f.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := make([]byte, 5)
+		if _, err := io.ReadFull(resp.Body, first); err != nil || string(first) != "first" { // hangs where it is kept back
+			t.Errorf("%s: %q %v", kind, first, err)
+		}
+		close(release)
+		if rest, err := io.ReadAll(resp.Body); err != nil || string(rest) != "last" {
+			t.Errorf("%s: %q %v", kind, rest, err)
+		}
+		resp.Body.Close()
 	}
 }

@@ -149,12 +149,14 @@ func New(cfg Config) *Balancer {
 	b := &Balancer{cfg: cfg, pool: newPool(cfg.Clock, cfg.Settings.withDefaults())}
 	b.Configure(cfg.Settings)
 	b.metrics = newMetrics(cfg.Metrics, b.pool)
+	// FlushInterval stays 0: what has a length is written when a buffer is full,
+	// everything else, as event streams, at once.
 	b.proxy = &httputil.ReverseProxy{
-		Rewrite:       b.rewrite,
-		Transport:     &dispatcher{clock: cfg.Clock, pool: b.pool, settings: b.now.Load, next: roundTripper{b}, metrics: b.metrics, budget: newBudget(cfg.Clock), log: cfg.Log},
-		FlushInterval: -1, // each write at once: pages and event streams start early
-		ErrorLog:      log.New(proxyLog{cfg.Log}, "", 0),
-		ErrorHandler:  b.fail,
+		Rewrite:      b.rewrite,
+		BufferPool:   &buffers{},
+		Transport:    &dispatcher{clock: cfg.Clock, pool: b.pool, settings: b.now.Load, next: roundTripper{b}, forget: func() { b.transport.Load().CloseIdleConnections() }, metrics: b.metrics, budget: newBudget(cfg.Clock), log: cfg.Log},
+		ErrorLog:     log.New(proxyLog{cfg.Log}, "", 0),
+		ErrorHandler: b.fail,
 	}
 	return b
 }

@@ -41,6 +41,7 @@ type pool struct {
 	turn     int              // where the search begins: equals take turns
 	changed  chan struct{}    // closed when the set or the settings change
 	queue    queue
+	lost     time.Time // when a server died or went
 }
 
 // member is one backend with its record; pool.mu guards it.
@@ -55,7 +56,6 @@ type member struct {
 	sick     int       // failed probes in a row
 	down     bool      // by its probes
 	closed   time.Time // when it last refused a request; zero: it did not since it came
-	left     time.Time // when the domain said that it is dead
 }
 
 func newPool(c clock.Clock, s Settings) *pool {
@@ -84,6 +84,12 @@ func (p *pool) set(backends []Backend) {
 func (p *pool) arrange() {
 	now := p.clock.Now()
 	first := len(p.members) == 0 // nobody else is there to spare them
+	living := 0
+	for _, m := range p.members {
+		if m.State != Dead {
+			living++
+		}
+	}
 	var next []*member
 	for _, b := range slices.Concat(p.settings.Static, p.named) {
 		i := slices.IndexFunc(p.members, func(m *member) bool { return m.Route == b.Route && m.URL.String() == b.URL.String() })
@@ -99,11 +105,16 @@ func (p *pool) arrange() {
 		if m.State != Ready && b.State == Ready { // restarted or resumed
 			m.failures, m.ejected, m.ejection, m.sick, m.down, m.closed, m.since = 0, time.Time{}, 0, 0, false, time.Time{}, now
 		}
-		if m.State != Dead && b.State == Dead {
-			m.left = now
-		}
 		m.Backend = b
 		next = append(next, m)
+	}
+	for _, m := range next {
+		if m.State != Dead {
+			living--
+		}
+	}
+	if living > 0 {
+		p.lost = now
 	}
 	p.members = next
 	close(p.changed)

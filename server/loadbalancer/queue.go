@@ -47,8 +47,7 @@ func (q *queue) improved() {
 	}
 }
 
-// enter counts a request in, if it may wait: there is room, and a server to
-// wait for: one that is not dead, or has not been for longer than the wait.
+// enter counts a request in, if it may wait: there is room, and hope.
 func (p *pool) enter(s *Settings) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -63,14 +62,10 @@ func (p *pool) enter(s *Settings) bool {
 	return true
 }
 
+// hopeful reports whether there is a server to wait for: one that is not dead,
+// or that was lost no longer ago than one waits, and may be starting anew.
 func (p *pool) hopeful(wait time.Duration) bool {
-	now := p.clock.Now()
-	for _, m := range p.members {
-		if m.State != Dead || now.Sub(m.left) < wait {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(p.members, func(m *member) bool { return m.State != Dead }) || p.clock.Now().Sub(p.lost) < wait
 }
 
 func (p *pool) leave() {

@@ -150,7 +150,7 @@ func TestRequestsWaitForTheOnlyServerThatRestarts(t *testing.T) {
 
 func TestNobodyWaitsInVain(t *testing.T) {
 	reg, only := prometheus.NewRegistry(), newMortal(t)
-	f := start(t, nil, queueing(reg, time.Minute, 0))
+	f := start(t, nil, queueing(reg, time.Minute, 0)) // nobody ever lived
 	dead := only.static()
 	dead.State = loadbalancer.Dead
 	f.Set([]loadbalancer.Backend{dead})
@@ -160,6 +160,9 @@ func TestNobodyWaitsInVain(t *testing.T) {
 	f.Set(nil)
 	if code, _, _ := f.do("GET", "/", ""); code != 503 {
 		t.Errorf("nobody is there: %d", code)
+	}
+	if n := outcome(t, reg, "refused"); n != 2 {
+		t.Errorf("%d did not wait, want both", n)
 	}
 	f.Set([]loadbalancer.Backend{only.static()})
 	only.kill()
