@@ -12,6 +12,8 @@ type Sessions struct {
 	Authentications AuthenticationSessions
 	SingleUse       SingleUse
 	LoginFailures   LoginFailures
+	Events          EventLog[*model.Event]
+	AdminEvents     EventLog[*model.AdminEvent]
 }
 
 // SessionKey names a user session.

@@ -14,7 +14,7 @@ func (c conn) cascade(ctx context.Context, realm string, noun model.Noun) error 
 	switch noun := noun.(type) {
 	case *model.Realm:
 		for _, t := range []string{"client", "client_scope", "role", "user_group", "flow", "component", "users", "user_link",
-			"user_session", "client_session", "authentication_session", "single_use", "login_failure"} {
+			"user_session", "client_session", "authentication_session", "single_use", "login_failure", "event"} {
 			if _, err := c.exec(ctx, "DELETE FROM "+t+" WHERE realm = ?", noun.ID); err != nil {
 				return err
 			}

@@ -19,6 +19,9 @@ func (s *Store) Sessions() storage.Sessions {
 		Authentications: groupedAuthentications{authentications{read}},
 		SingleUse:       groupedSingleUse{singleUse{read}},
 		LoginFailures:   groupedLoginFailures{loginFailures{read}},
+		// Their queries come in many texts: not with plans.
+		Events:      groupedEvents[model.Event, *model.Event]{userEvents{conn{s.cfg.Read, s}, false}},
+		AdminEvents: groupedEvents[model.AdminEvent, *model.AdminEvent]{adminEvents{conn{s.cfg.Read, s}, true}},
 	}
 }
 
@@ -31,6 +34,7 @@ func (s *Store) ChangeSessions(ctx context.Context, fn func(storage.Sessions) er
 func (c conn) sessions() storage.Sessions {
 	return storage.Sessions{
 		Users: userSessions{c}, Authentications: authentications{c}, SingleUse: singleUse{c}, LoginFailures: loginFailures{c},
+		Events: userEvents{c, false}, AdminEvents: adminEvents{c, true},
 	}
 }
 

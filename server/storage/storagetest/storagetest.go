@@ -49,6 +49,8 @@ func Run(t *testing.T, newDatabase func(testing.TB) (address string), open Open)
 		{"ALockIsHeldByOne", testLock},
 		{"ADeadHoldersLockIsFree", testDeadHolder},
 		{"ManyServersBootOnAnEmptyDatabase", testBoot},
+		{"EventsAreFoundAndCleared", testEvents},
+		{"AdminEventsAreFoundByTheirResource", testAdminEvents},
 		{"WaitingForAConnectionEnds", testWaitingForAConnection},
 		{"AClosedStoreRefuses", testClosed},
 	} {
