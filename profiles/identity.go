@@ -26,32 +26,40 @@ func identity() *Description {
 		},
 		Children: []Child{
 			{Type: "theme", Name: "defaults", Implicit: true, Description: themeDefaults()},
-			spi("dblock", "jpa", Live, "lockWaitTimeout, lockRecheckTime"), // how long to wait is asked before each wait
-			spi("hostname", "default", Live, "frontendUrl"),
-			spi("connectionsHttpClient", "default", Reload, "proxy-mappings, disable-trust-manager, connection-pool-size, max-pooled-per-route, socket-timeout-millis, establish-connection-timeout-millis, max-connection-idle-time-millis"),
-			spi("connectionsJpa", "default", None),
-			spi("connectionsInfinispan", "default", None),
-			spi("eventsStore", "jpa", None),
-			spi("eventsListener", "jboss-logging", Reload, "success-level, error-level, exclude-events"),
-			spi("stickySessionEncoder", "infinispan", Reload, "shouldAttachRoute"),
-			spi("truststore", "file", Reload, "file, password, disabled, hostname-verification-policy"),
-			spi("userCache", "default", None),
-			spi("realmCache", "default", None),
-			spi("timer", "basic", None),
-			spi("x509cert-lookup", "default", None),
-			spi("login-protocol", "openid-connect", None),
-			{Type: "spi", Name: Wildcard, Ensured: true, Description: spiOf(Child{Type: "provider", Name: Wildcard, Description: provider(None)})},
+			spi("dblock", "jpa", needed, Live, "lockWaitTimeout, lockRecheckTime"), // how long to wait is asked before each wait
+			spi("hostname", "default", needed, Live, "frontendUrl"),
+			spi("connectionsHttpClient", "default", needed, Reload, "proxy-mappings, disable-trust-manager, connection-pool-size, max-pooled-per-route, socket-timeout-millis, establish-connection-timeout-millis, max-connection-idle-time-millis"),
+			spi("connectionsJpa", "default", needed, None),
+			spi("connectionsInfinispan", "default", needed, None),
+			spi("eventsStore", "jpa", "Without it no event is kept, whatever realms say.", Reload, "include-events, exclude-events"),
+			spi("eventsListener", "jboss-logging", "Without it events are not logged.", Reload, "success-level, error-level, exclude-events"),
+			spi("stickySessionEncoder", "infinispan", "Without it AUTH_SESSION_ID names no server.", Reload, "shouldAttachRoute"),
+			spi("truststore", "file", "Without it outgoing calls trust the machine's authorities only.", Reload, "file, password, disabled, hostname-verification-policy"),
+			spi("userCache", "default", "Without it users are read from the database each time.", None),
+			spi("realmCache", "default", "Without it realms, clients and what else is in them are read from the database each time.", None),
+			spi("timer", "basic", needed, None),
+			spi("x509cert-lookup", "default", "", None),
+			spi("login-protocol", "openid-connect", needed, None),
+			{Type: "spi", Name: Wildcard, Ensured: true, Description: spiOf(Child{Type: "provider", Name: Wildcard, Description: provider("", None)})},
 		},
 	}
 }
 
+// needed says what a server does without a provider.
+const needed = "It is the only one, and a server does not start without it."
+
 // spi is a service provider interface that is always there, with the provider
-// that is always there. effect is that of the provider's properties; None for
-// a provider that is known and not acted on.
-func spi(name, providerName string, effect Effect, reads ...string) Child {
-	return Child{Type: "spi", Name: name, Implicit: true, Description: spiOf(
-		Child{Type: "provider", Name: providerName, Implicit: true, Description: provider(effect, reads...)},
-		Child{Type: "provider", Name: Wildcard, Description: provider(None)})}
+// that is always there. without says what a server does when it is disabled, ""
+// for a provider that is known and not acted on; effect is that of its
+// properties, None where nobody reads any.
+func spi(name, providerName, without string, effect Effect, reads ...string) Child {
+	d := spiOf(
+		Child{Type: "provider", Name: providerName, Implicit: true, Description: provider(without, effect, reads...)},
+		Child{Type: "provider", Name: Wildcard, Description: provider("", None)})
+	if without != "" {
+		d.Attributes = []Attribute{{Name: "default-provider", Type: String, Allowed: []string{providerName}, Effect: Reload, Text: "The provider to use: there is this one."}}
+	}
+	return Child{Type: "spi", Name: name, Implicit: true, Description: d}
 }
 
 func spiOf(providers ...Child) *Description {
@@ -65,7 +73,7 @@ func spiOf(providers ...Child) *Description {
 
 // provider has properties that need effect; reads names those that are read.
 // With None, nobody reads any.
-func provider(effect Effect, reads ...string) *Description {
+func provider(without string, effect Effect, reads ...string) *Description {
 	properties := Attribute{Name: "properties", Type: Map, Elem: Text, Effect: effect,
 		Text: "The provider's own settings. A value between square brackets is a list."}
 	for _, names := range reads {
@@ -74,13 +82,16 @@ func provider(effect Effect, reads ...string) *Description {
 	if effect == None {
 		properties = kept(properties)
 	}
+	enabled := Attribute{Name: "enabled", Type: Bool, Default: true, Effect: Reload, Text: "Whether the provider may be used."}
+	if without == "" {
+		enabled = kept(enabled)
+	} else {
+		enabled.Text += " " + without
+	}
 	return &Description{
-		Text:   "An implementation of a service provider interface.",
-		Effect: max(effect, Live),
-		Attributes: []Attribute{
-			kept(Attribute{Name: "enabled", Type: Bool, Default: true, Text: "Whether the provider may be used."}),
-			properties,
-		},
+		Text:       "An implementation of a service provider interface.",
+		Effect:     max(effect, enabled.Effect, Live),
+		Attributes: []Attribute{enabled, properties},
 	}
 }
 

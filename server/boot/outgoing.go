@@ -64,7 +64,7 @@ func readOutgoing(cfg servergroups.ServerConfig, dir string) (*http.Client, erro
 func outgoingTrust(cfg servergroups.ServerConfig, dir string) (*x509.CertPool, error) {
 	p := properties{cfg, []string{identityName, "spi", "truststore", "provider", "file", "properties"}}
 	file := p.text("file")
-	if file == "" || p.text("disabled") == "true" {
+	if file == "" || p.text("disabled") == "true" || !enabled(cfg, "truststore", "file") {
 		return nil, nil
 	}
 	if policy := strings.ToUpper(p.text("hostname-verification-policy")); policy == "ANY" {

@@ -21,6 +21,7 @@ import (
 	"github.com/gatehouse-idp/gatehouse/server/endpoints/openid/userinfo"
 	"github.com/gatehouse-idp/gatehouse/server/endpoints/welcome"
 	"github.com/gatehouse-idp/gatehouse/server/endpoints/wellknown"
+	"github.com/gatehouse-idp/gatehouse/server/events"
 	"github.com/gatehouse-idp/gatehouse/server/keys"
 	"github.com/gatehouse-idp/gatehouse/server/model"
 	"github.com/gatehouse-idp/gatehouse/server/sessions"
@@ -53,7 +54,11 @@ func (g *identity) servePages(ctx context.Context, store storage.Store, work *ca
 	if err != nil {
 		return err
 	}
-	handler := g.mount(store, set, outgoing)
+	kept := g.eventStore(store)
+	if kept != nil {
+		serving = append([]tasks.Task{{Name: "events", Run: kept.Run}}, serving...) // ends last
+	}
+	handler := g.mount(store, set, outgoing, kept)
 	g.handler.Store(&handler)
 	g.say("waiting until the cluster knows this server")
 	select {
@@ -67,7 +72,7 @@ func (g *identity) servePages(ctx context.Context, store storage.Store, work *ca
 }
 
 // mount is the one list of what an identity server serves.
-func (g *identity) mount(store storage.Store, pages *themes.Set, outgoing *http.Client) http.Handler {
+func (g *identity) mount(store storage.Store, pages *themes.Set, outgoing *http.Client, kept *events.Store) http.Handler {
 	var (
 		book     = func() addresses.Book { return g.now.Load().book }
 		ring     = keys.NewRing(keys.Stored(store), g.Clock, g.logger("server.tokens"))
@@ -77,10 +82,10 @@ func (g *identity) mount(store storage.Store, pages *themes.Set, outgoing *http.
 		clients  = clientauth.New(front, session, g.Clock, outgoing)
 		tokenIn  = bearer.Checker{Front: front, Sessions: session, Issuer: issuer}
 		ender    = &endsession.Ender{Store: store, Sessions: session, Issuer: issuer, HTTP: outgoing, Log: g.logger("server.tokens")}
-		happened = g.eventLog()
+		happened = g.happened(kept)
 
 		protocols = map[string]authentication.Protocol{} // filled in below: each needs the processor
-		processor = authentication.New(authentication.Config{Store: store, Logins: session, Hasher: g.hasher, Themes: pages, Protocols: protocols, Clock: g.Clock, Log: g.logger("server.authentication")})
+		processor = authentication.New(authentication.Config{Store: store, Logins: session, Hasher: g.hasher, Themes: pages, Protocols: protocols, Events: happened, Clock: g.Clock, Log: g.logger("server.authentication")})
 
 		authorization = authorize.New(authorize.Config{Front: front, Sessions: session, Issuer: issuer, Login: processor, Pages: pages, Events: happened, Clock: g.Clock, Log: g.logger("server.endpoints")})
 		accounts      = account.New(account.Config{Store: store, Book: book, Sessions: session, Starter: processor, Accounts: processor.Accounts(), Themes: pages, Ended: func(ctx context.Context, site addresses.Site, realm *model.Realm, u *model.UserSession) {

@@ -100,8 +100,8 @@ func readSettings(cfg servergroups.ServerConfig, dir string) (settings, error) {
 			password: cfg.String("", identityName, "bootstrap-admin-password"),
 		},
 		master:   cfg.String(model.Master, identityName, "master-realm-name"),
-		maxNouns: cacheSize(cfg, "realms"),
-		maxUsers: cacheSize(cfg, "users"),
+		maxNouns: cacheSize(cfg, "realms", "realmCache"),
+		maxUsers: cacheSize(cfg, "users", "userCache"),
 	}
 	if s.master == "" {
 		return s, problem.Invalid.Errorf("cannot use master-realm-name \"\": want the name of a realm, as %s", model.Master)
@@ -129,6 +129,10 @@ func readSettings(cfg servergroups.ServerConfig, dir string) (settings, error) {
 		return s, problem.Invalid.Errorf("cannot use shouldAttachRoute of spi stickySessionEncoder: want true or false")
 	}
 	if _, err = readProxies(cfg.List(identityName, "spi", "connectionsHttpClient", "provider", "default", "properties", "proxy-mappings")); err != nil {
+		return s, err
+	}
+	s.routes = s.routes && enabled(cfg, "stickySessionEncoder", "infinispan")
+	if err = checkProviders(cfg); err != nil {
 		return s, err
 	}
 	s.database, err = readDatabase(cfg, dir)

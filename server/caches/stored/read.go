@@ -28,7 +28,7 @@ func keep[V any](ctx context.Context, s *Store, k key, load func(storage.Tx) (V,
 	generation := s.generation(change{Kind: k.kind, Realm: k.realm}) // of before the load
 	v, err := behind(ctx, s, load)
 	if err == nil {
-		s.nouns.Set(k, entry{v, generation})
+		set(s.nouns, k, entry{v, generation})
 	}
 	return v, err
 }
@@ -94,7 +94,7 @@ func (u readingUsers) Get(ctx context.Context, realm, id string) (*model.User, e
 	}
 	user, err := behind(ctx, u.s, func(tx storage.Tx) (*model.User, error) { return tx.Users.Get(ctx, realm, id) })
 	if err == nil {
-		u.s.users.Set(k, entry{user, generation})
+		set(u.s.users, k, entry{user, generation})
 	}
 	return user, err
 }
@@ -116,7 +116,7 @@ func (u readingUsers) ByUsername(ctx context.Context, realm, username string) (*
 	}
 	user, err := behind(ctx, u.s, func(tx storage.Tx) (*model.User, error) { return tx.Users.ByUsername(ctx, realm, username) })
 	if err == nil {
-		u.s.users.Set(k, entry{value: user.ID})
+		set(u.s.users, k, entry{value: user.ID})
 	}
 	return user, err
 }

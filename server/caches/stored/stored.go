@@ -35,6 +35,9 @@ type Options struct {
 	MaxUsers  int            // bound on users; default 10,000 entries
 }
 
+// Nothing is a bound: nothing is kept.
+const Nothing = -1
+
 // Store decorates a storage.Store.
 type Store struct {
 	storage.Store
@@ -97,17 +100,31 @@ func New(store storage.Store, o Options) *Store {
 	if o.MaxUsers == 0 {
 		o.MaxUsers = 10_000
 	}
-	s := &Store{
-		Store: store, options: o, seed: maphash.MakeSeed(),
-		nouns: otter.Must(&otter.Options[key, entry]{MaximumSize: o.MaxNouns}),
-		users: otter.Must(&otter.Options[key, entry]{MaximumSize: o.MaxUsers}),
-	}
+	s := &Store{Store: store, options: o, seed: maphash.MakeSeed(), nouns: newCache(o.MaxNouns), users: newCache(o.MaxUsers)}
 	s.reader = s.reading()
 	return s
 }
 
+// newCache is nil where nothing is to be kept.
+func newCache(most int) *otter.Cache[key, entry] {
+	if most < 0 {
+		return nil
+	}
+	return otter.Must(&otter.Options[key, entry]{MaximumSize: most})
+}
+
+// set keeps e in cache under k.
+func set(cache *otter.Cache[key, entry], k key, e entry) {
+	if cache != nil {
+		cache.Set(k, e)
+	}
+}
+
 // find gives what cache has under k, if it is of this generation.
 func find(cache *otter.Cache[key, entry], k key, generation uint64) (any, bool) {
+	if cache == nil {
+		return nil, false
+	}
 	e, ok := cache.GetIfPresent(k)
 	return e.value, ok && e.generation == generation
 }

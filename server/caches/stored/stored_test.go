@@ -49,6 +49,43 @@ func newPath(t testing.TB) string { return filepath.Join(t.TempDir(), "gatehouse
 
 func TestTheStorageContract(t *testing.T) { storagetest.Run(t, newPath, new(site).open) }
 
+// TestNothingIsKeptWhereThatIsTheBound: what somebody else writes into the
+// database, telling nobody, is seen at once.
+func TestNothingIsKeptWhereThatIsTheBound(t *testing.T) {
+	ctx := context.Background()
+	behind, err := sqlite.Open(ctx, newPath(t), storage.Options{Clock: clock.Real()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := stored.New(behind, stored.Options{MaxNouns: stored.Nothing, MaxUsers: stored.Nothing})
+	defer s.Close()
+	realm, user := &model.Realm{Name: "r"}, &model.User{Username: "u"}
+	if err := s.Update(ctx, func(tx storage.Tx) error { return tx.Realms.Create(ctx, "", realm) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Update(ctx, func(tx storage.Tx) error { return tx.Users.Create(ctx, realm.ID, user) }); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"one", "two"} {
+		if err := behind.Update(ctx, func(tx storage.Tx) error {
+			r, u := model.Clone(realm), model.Clone(user)
+			r.DisplayName, u.FirstName = name, name
+			if err := tx.Realms.Update(ctx, "", r); err != nil {
+				return err
+			}
+			err := tx.Users.Update(ctx, realm.ID, u)
+			realm, user = r, u
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		display, first, err := read(ctx, s, realm.ID)
+		if err != nil || display != name || first != name {
+			t.Errorf("%q, %q, want %q (%v)", display, first, name, err)
+		}
+	}
+}
+
 func TestAChangeThroughOneServerIsSeenAtOnceByAnother(t *testing.T) {
 	ctx, network, path := context.Background(), new(site), newPath(t)
 	var servers [2]storage.Store
