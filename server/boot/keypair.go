@@ -3,15 +3,14 @@ package boot
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
-	"os"
+	"net/url"
+	"path/filepath"
 
 	"github.com/rs/zerolog"
-	"software.sslmate.com/src/go-pkcs12"
 
 	"github.com/gatehouse-idp/gatehouse/internal/clock"
+	"github.com/gatehouse-idp/gatehouse/internal/keystores"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
-	"github.com/gatehouse-idp/gatehouse/server/loadbalancer"
 	"github.com/gatehouse-idp/gatehouse/servergroups"
 )
 
@@ -23,16 +22,16 @@ func readTLS(cfg servergroups.ServerConfig, listener, dir string, c clock.Clock,
 	}
 	realm := securityRealm{name: cfg.String("", at("security-realm")...), cfg: cfg, dir: dir}
 	certificate, key := cfg.String("", at("certificate-file")...), cfg.String("", at("certificate-key-file")...)
-	var pair *loadbalancer.KeyPair
+	var pair *keystores.Pair
 	var err error
 	failed := func(err error) {
 		log.Error().Err(err).Msg("cannot load the renewed certificate; going on with the one before")
 	}
 	switch {
 	case certificate != "":
-		pair, err = loadbalancer.LoadKeyPair(within(dir, certificate), within(dir, key), c, failed)
+		pair, err = keystores.LoadPEM(within(dir, certificate), within(dir, key), c, failed)
 	case realm.name != "":
-		pair, err = realm.keyPair(c, failed)
+		pair, err = realm.keyPair(c, log, failed)
 	default:
 		return nil, nil
 	}
@@ -109,23 +108,48 @@ func (r securityRealm) file(kind, name string) (string, error) {
 	return below(r.cfg, r.dir, r.text(kind, name, "keystore-path"), r.text(kind, name, "keystore-relative-to"))
 }
 
-// keyPair is the realm's certificate and key: PEM files, or a PKCS #12 store.
-func (r securityRealm) keyPair(c clock.Clock, failed func(error)) (*loadbalancer.KeyPair, error) {
+// keyPair is the realm's certificate and key: PEM files, or a key store.
+func (r securityRealm) keyPair(c clock.Clock, log zerolog.Logger, failed func(error)) (*keystores.Pair, error) {
 	const kind, name = "server-identity", "ssl"
 	if _, there := r.get(kind, name).(map[string]any); !there {
 		return nil, problem.Invalid.Errorf("cannot use security realm %q: it has no server-identity=ssl", r.name)
 	}
 	if certificate := r.text(kind, name, "certificate-file"); certificate != "" {
-		return loadbalancer.LoadKeyPair(within(r.dir, certificate), within(r.dir, r.text(kind, name, "certificate-key-file")), c, failed)
+		return keystores.LoadPEM(within(r.dir, certificate), within(r.dir, r.text(kind, name, "certificate-key-file")), c, failed)
 	}
-	store, err := r.file(kind, name)
+	store, err := r.store()
 	if err != nil {
 		return nil, err
 	}
-	if store == "" {
-		return nil, problem.Invalid.Errorf("cannot use security realm %q: its server-identity=ssl has neither certificate-file nor keystore-path", r.name)
+	if host := r.text(kind, name, "generate-self-signed-certificate-host"); host != "" {
+		made, err := store.MakeSelfSigned(host, c.Now())
+		if err != nil {
+			return nil, err
+		}
+		if made {
+			log.Warn().Str("file", store.File).Str("host", host).Str("realm", r.name).
+				Msg("made a certificate that only itself has signed: browsers warn of it; put a real one in its place")
+		}
 	}
-	return loadbalancer.LoadKeyStore(store, r.text(kind, name, "keystore-password"), c, failed)
+	return keystores.Load(store, c, failed)
+}
+
+// store is the realm's key store. One that is made for a host has a place of
+// its own when none is said.
+func (r securityRealm) store() (s keystores.Store, err error) {
+	const kind, name = "server-identity", "ssl"
+	get := func(attribute string) string { return r.text(kind, name, attribute) }
+	s = keystores.Store{Password: get("keystore-password"), Kind: get("keystore-provider"), Alias: get("alias"), KeyPassword: get("key-password")}
+	if s.File, err = r.file(kind, name); err != nil {
+		return s, err
+	}
+	if s.File == "" && get("generate-self-signed-certificate-host") != "" {
+		s.File = filepath.Join(r.dir, "data", "tls", url.PathEscape(r.name)+".keystore")
+	}
+	if s.File == "" {
+		return s, problem.Invalid.Errorf("cannot use security realm %q: its server-identity=ssl has neither certificate-file nor keystore-path", r.name)
+	}
+	return s, s.Check()
 }
 
 // trust is the realm's trust store; nil when it has none.
@@ -137,32 +161,10 @@ func (r securityRealm) trust() (*x509.CertPool, error) {
 	return readTrust(store, r.text("authentication", "truststore", "keystore-password"))
 }
 
-// readTrust reads certificates that are trusted: PEM, or a PKCS #12 trust store.
+// readTrust reads certificates that are trusted: PEM, PKCS #12 or JKS.
 func readTrust(file, password string) (*x509.CertPool, error) {
 	pool := x509.NewCertPool()
-	return pool, addTrust(pool, file, password)
-}
-
-func addTrust(pool *x509.CertPool, file, password string) error {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return problem.Invalid.Errorf("cannot read a trust store: %w", err)
-	}
-	if pool.AppendCertsFromPEM(text) {
-		return nil
-	}
-	certs, err := pkcs12.DecodeTrustStore(text, password)
-	if errors.Is(err, pkcs12.ErrIncorrectPassword) {
-		return problem.Invalid.Errorf("cannot open trust store %s: the password does not fit", file)
-	}
-	if err != nil {
-		return problem.WithHint(problem.Invalid.Errorf("cannot read trust store %s: it is neither PEM nor PKCS #12", file),
-			"convert a JKS store with `keytool -importkeystore -deststoretype pkcs12`")
-	}
-	for _, c := range certs {
-		pool.AddCert(c)
-	}
-	return nil
+	return pool, keystores.AddTrusted(pool, file, password)
 }
 
 // ownFolders are WildFly's names of a server's own folders, below that of the

@@ -93,6 +93,45 @@ func TestHTTPSWithAKeyStoreOfASecurityRealm(t *testing.T) {
 	}
 }
 
+// TestACertificateIsMadeForAHostThatHasNone: once; the next start finds it.
+func TestACertificateIsMadeForAHostThatHasNone(t *testing.T) {
+	for name, ssl := range map[string]map[string]any{
+		"":           {},
+		"tls/ks.jks": {"keystore-path": "tls/ks.jks", "keystore-password": "changeit", "keystore-provider": "jks"},
+		"ks.p12":     {"keystore-path": "ks.p12", "keystore-password": "changeit", "alias": ""},
+	} {
+		dir := t.TempDir()
+		ssl["generate-self-signed-certificate-host"] = "sso.example.com"
+		cfg := subsystems(nil)
+		cfg.Realms = nest(map[string]any{"Undertow Realm|server-identity|ssl": ssl})
+		realm := securityRealm{name: "Undertow Realm", cfg: cfg, dir: dir}
+		var made []byte
+		for range 2 {
+			pair, err := realm.keyPair(clock.Real(), zerolog.Nop(), func(err error) { t.Error(err) })
+			if err != nil {
+				t.Fatalf("%q: %v", name, err)
+			}
+			got, err := pair.Get(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := got.Leaf.VerifyHostname("sso.example.com"); err != nil {
+				t.Error(err)
+			}
+			if made != nil && string(made) != string(got.Certificate[0]) {
+				t.Errorf("%q: another certificate was made at the next start", name)
+			}
+			made = got.Certificate[0]
+		}
+		if name == "" {
+			name = "data/tls/Undertow%20Realm.keystore"
+		}
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v (%v)", name, info, err)
+		}
+	}
+}
+
 func TestAKeyStoreThatCannotBeUsedIsRefusedByName(t *testing.T) {
 	dir := t.TempDir()
 	store(t, dir, "changeit")
@@ -101,6 +140,8 @@ func TestAKeyStoreThatCannotBeUsedIsRefusedByName(t *testing.T) {
 		"no such file":              {"keystore-path": "gone.p12"},
 		"no path":                   {"keystore-path": "keycloak.p12", "keystore-relative-to": "nowhere"},
 		"neither certificate-file":  {},
+		`alias "other" with a key`:  {"keystore-path": "keycloak.p12", "keystore-password": "changeit", "alias": "other"},
+		"valid: JKS, PKCS12":        {"keystore-path": "keycloak.p12", "keystore-password": "changeit", "keystore-provider": "BKS"},
 	} {
 		cfg := subsystems(map[string]any{tlsAt + "security-realm": "R"})
 		cfg.Realms = nest(map[string]any{"R|server-identity|ssl": ssl})

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gatehouse-idp/gatehouse/internal/keystores"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/servergroups"
 )
@@ -74,7 +75,7 @@ func outgoingTrust(cfg servergroups.ServerConfig, dir string) (*x509.CertPool, e
 	if err != nil {
 		pool = x509.NewCertPool()
 	}
-	return pool, addTrust(pool, within(dir, file), p.text("password"))
+	return pool, keystores.AddTrusted(pool, within(dir, file), p.text("password"))
 }
 
 // properties are those of a provider. Their values are texts.

@@ -23,6 +23,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/gatehouse-idp/gatehouse/internal/clock"
+	"github.com/gatehouse-idp/gatehouse/internal/keystores"
 )
 
 // State is what the domain says of a backend.
@@ -57,7 +58,7 @@ type Config struct {
 
 	Plain net.Listener // HTTP/1.1 and cleartext HTTP/2; may be nil
 	TLS   net.Listener // HTTP/1.1 and HTTP/2; may be nil; without both, others serve the Balancer
-	Keys  *KeyPair     // for TLS
+	Keys  *keystores.Pair     // for TLS
 
 	Clock     clock.Clock
 	Log       zerolog.Logger

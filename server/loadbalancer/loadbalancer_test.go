@@ -28,6 +28,7 @@ import (
 
 	"github.com/gatehouse-idp/gatehouse/internal/certs"
 	"github.com/gatehouse-idp/gatehouse/internal/clock"
+	"github.com/gatehouse-idp/gatehouse/internal/keystores"
 	"github.com/gatehouse-idp/gatehouse/server/loadbalancer"
 )
 
@@ -409,7 +410,7 @@ func TestTLSServesHTTP2AndReloadsItsCertificate(t *testing.T) {
 	}
 	serial("old")
 	c := &steps{Clock: clock.Real()}
-	pair, err := loadbalancer.LoadKeyPair(certFile, keyFile, c, func(err error) { t.Error(err) })
+	pair, err := keystores.LoadPEM(certFile, keyFile, c, func(err error) { t.Error(err) })
 	if err != nil {
 		t.Fatal(err)
 	}
