@@ -3,26 +3,48 @@ package keystores
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha1" //nolint:gosec // the format's own
 	"crypto/tls"
 	"crypto/x509"
 	"strings"
+	"unicode/utf16"
 
 	"github.com/pavlo-v-chernykh/keystore-go/v4"
 
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 )
 
+// intact reports whether the store is as it was written with its password: the
+// last bytes are SHA-1 of password, a salt that is the same for all, and the
+// rest (Java's class sun.security.provider.JavaKeyStore). The library believes
+// every length that it reads, so only such a store is given to it.
+func (s Store) intact(text []byte) bool {
+	end := len(text) - sha1.Size
+	if end < 0 {
+		return false
+	}
+	h := sha1.New()
+	for _, unit := range utf16.Encode([]rune(s.Password)) {
+		h.Write([]byte{byte(unit >> 8), byte(unit)})
+	}
+	h.Write([]byte("Mighty Aphrodite"))
+	h.Write(text[:end])
+	return bytes.Equal(h.Sum(nil), text[end:])
+}
+
 // openJKS reads a store whose integrity its password proves.
 func (s Store) openJKS(text []byte) (keystore.KeyStore, error) {
 	store := keystore.New(keystore.WithOrderedAliases())
-	err := store.Load(bytes.NewReader(text), []byte(s.Password))
-	switch {
-	case err != nil && strings.Contains(err.Error(), "digest"):
-		err = problem.Invalid.Errorf("cannot open key store %s: the password does not fit", s.File)
-	case err != nil:
-		err = s.failed(err)
+	if !bytes.HasPrefix(text, []byte(magic)) {
+		return store, problem.Invalid.Errorf("cannot read key store %s: it is not JKS", s.File)
 	}
-	return store, err
+	if !s.intact(text) {
+		return store, problem.Invalid.Errorf("cannot open key store %s: the password does not fit, or the file is damaged", s.File)
+	}
+	if err := store.Load(bytes.NewReader(text), []byte(s.Password)); err != nil {
+		return store, s.failed(err)
+	}
+	return store, nil
 }
 
 // readJKS reads an entry with a key.
