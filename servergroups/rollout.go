@@ -64,9 +64,10 @@ func (g GroupPlan) Watch() time.Duration {
 // The gate of the default plan: a server is watched for SafeSoak after it became
 // ready, and fails if more than SafeErrorRate percent of the requests to it do.
 // Servers that work answer next to nothing with 5xx, those that do not nearly
-// everything; errors are known within two seconds.
+// everything; errors are known within two seconds. Load balancers spare a server
+// for 10 s: shorter, and in a quiet domain there is too little to judge.
 const (
-	SafeSoak      = 5 * time.Second
+	SafeSoak      = 10 * time.Second
 	SafeErrorRate = 20.0
 )
 

@@ -161,11 +161,23 @@ func (p *pool) least(now time.Time, tried []*member, ok func(*member) bool) (bes
 			continue
 		}
 		load := float64(m.active+1) / m.share(now)
+		if p.due(m, now) {
+			load = float64(m.active+1) / 2
+		}
 		if best == nil || load < lowest {
 			best, lowest = m, load
 		}
 	}
 	return best
+}
+
+// due reports whether it is the turn of a member that is spared: where there is
+// hardly any load, an idle one that is not spared would take every request, and
+// nobody would learn whether the other answers. It gets its share of an equal
+// part.
+func (p *pool) due(m *member, now time.Time) bool {
+	share := m.share(now)
+	return share < 1 && p.turn%int(float64(len(p.members))/share) == 0
 }
 
 func (m *member) well(now time.Time) bool { return m.State == Ready && !m.down && m.open(now) }

@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/gatehouse-idp/gatehouse/internal/clock"
+	"github.com/gatehouse-idp/gatehouse/internal/clock/clocktest"
 	"github.com/gatehouse-idp/gatehouse/server/loadbalancer"
 )
 
@@ -94,5 +95,26 @@ func TestAServerThatAnswersNothingHasOverdueRequests(t *testing.T) {
 	<-done
 	if got, want := b.Seen()[0], (loadbalancer.Seen{Route: "it"}); got != want {
 		t.Errorf("the client has gone: %+v, want %+v", got, want)
+	}
+}
+
+func TestAServerThatIsSparedGetsItsShareOfLightLoadToo(t *testing.T) {
+	fake := clocktest.New(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+	one, two := newBackend(t, "one"), newBackend(t, "two")
+	b := loadbalancer.New(loadbalancer.Config{Clock: fake, Log: zerolog.Nop()})
+	b.Set([]loadbalancer.Backend{one.entry(t, loadbalancer.Ready)})
+	b.Set([]loadbalancer.Backend{one.entry(t, loadbalancer.Ready), two.entry(t, loadbalancer.Ready)}) // it comes later
+	for _, step := range []struct {
+		after       time.Duration
+		least, most int64 // of 200 requests, one at a time
+	}{{0, 5, 20}, {5 * time.Second, 40, 60}, {5 * time.Second, 90, 110}} {
+		fake.Advance(step.after)
+		before := two.hits.Load()
+		for range 200 {
+			b.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+		}
+		if got := two.hits.Load() - before; got < step.least || got > step.most {
+			t.Errorf("%s later it got %d of 200 requests, want %d to %d", step.after, got, step.least, step.most)
+		}
 	}
 }
