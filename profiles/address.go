@@ -117,7 +117,7 @@ func (a Address) String() string {
 }
 
 func quoteName(s string) string {
-	if s != "" && !strings.ContainsAny(s, "/=:\"\\(){},;#") && !strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
+	if s != "" && !strings.ContainsAny(s, "/=:\"\\(){},;#!") && !strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
 		return s
 	}
 	var b strings.Builder

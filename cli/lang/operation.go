@@ -257,7 +257,7 @@ func (p *parser) params(to map[string]any) error {
 		if err != nil {
 			return err
 		}
-		if name == "" {
+		if name == "" || name[0] == '!' && p.s[p.pos-1] != '"' {
 			return p.fail(start, "a parameter's name is missing")
 		}
 		if _, twice := to[name]; twice {
