@@ -257,9 +257,7 @@ func (c *Client) open(ctx context.Context, address string) (*link, error) {
 		target = "unix:" + path
 	} else {
 		creds = noting{credentials.NewTLS(c.tls), handshake}
-		if _, _, err := net.SplitHostPort(address); err != nil {
-			target = "passthrough:///" + net.JoinHostPort(strings.Trim(address, "[]"), DefaultPort)
-		}
+		target = "passthrough:///" + HostPort(address)
 	}
 	conn, err := grpc.NewClient(target,
 		grpc.WithTransportCredentials(creds),

@@ -22,7 +22,7 @@ import (
 // remote says which controller to talk to and as whom.
 type remote struct {
 	Controller   []string `help:"Controllers, tried in this order: host[:port], or the path of a socket. Default: this machine's socket, else localhost:9990." placeholder:"ADDRESS" env:"GATEHOUSE_CONTROLLER"`
-	Fingerprint  string   `help:"Fingerprint of the domain's authority, sha256:..., which the controller prints." placeholder:"SHA256" env:"GATEHOUSE_FINGERPRINT"`
+	Fingerprint  string   `help:"Fingerprint of the domain's authority, sha256:..., which the controller prints. Without it, an unknown one is asked about on a terminal and kept in ~/.config/gatehouse/known-controllers." placeholder:"SHA256" env:"GATEHOUSE_FINGERPRINT"`
 	CAFile       string   `name:"ca-file" help:"Certificate of the domain's authority (PEM), instead of its fingerprint." placeholder:"FILE" type:"path"`
 	User         string   `help:"Management user; the local socket needs none." short:"u" placeholder:"NAME" env:"GATEHOUSE_USER"`
 	PasswordFile string   `help:"File with the user's password; asked on a terminal otherwise." placeholder:"FILE" type:"path"`
@@ -52,8 +52,13 @@ func (r remote) addresses(given []string) []string {
 }
 
 func (r remote) dial(ctx context.Context, env Env, given []string) (*client.Client, error) {
+	addresses := r.addresses(given)
+	fingerprint, err := r.fingerprint(ctx, env, addresses)
+	if err != nil {
+		return nil, err
+	}
 	return client.Dial(ctx, client.Config{
-		Addresses: r.addresses(given), Fingerprint: r.Fingerprint, CAFile: r.CAFile,
+		Addresses: addresses, Fingerprint: fingerprint, CAFile: r.CAFile,
 		User: r.User, Password: func() (string, error) { return r.password(env) }, Clock: env.Clock,
 	})
 }
