@@ -57,8 +57,12 @@ func commands() []command {
 		{"embed-host-controller", "embed-host-controller [--domain-config=FILE] [--std-out=echo]", "Edit a domain's file offline.", (*Session).embedDomain},
 		{"stop-embedded-host-controller", "stop-embedded-host-controller", "Leave the offline editing.", (*Session).stopEmbedded},
 
+		{"echo-dmr", "echo-dmr OPERATION", "Print an operation as it would be sent.", (*Session).echoDMR},
+		{"reload", "reload [--host=HOST]", "Start a standalone server's services anew, or those of a host's agent.", (*Session).reload},
+		{"shutdown", "shutdown [--host=HOST] [--restart] [--suspend-timeout=S]", "Stop a standalone server, or a host.", (*Session).shutdown},
+		{"clear", "clear", "Clear the screen.", (*Session).clear},
 		{"version", "version", "Print the version.", (*Session).version},
-		{"help", "help [COMMAND]", "List the commands, or describe one.", (*Session).help},
+		{"help", "help [COMMAND | --commands]", "Describe the commands, or one; --commands lists their names.", (*Session).help},
 		{"quit", "quit", "Leave.", (*Session).quit},
 		{"exit", "exit", "Leave.", (*Session).quit},
 	}
@@ -74,8 +78,11 @@ func commandNamed(name string) (command, bool) {
 }
 
 func (s *Session) help(_ context.Context, name string) error {
+	if name == "--commands" {
+		return s.listCommands()
+	}
 	if name == "" {
-		fmt.Fprint(s.settings.Out, "An operation is /type=name/type=name:operation(parameter=value){header=value}; the address is\nrelative to the current node unless it begins with a slash. Tab completes. Commands:\n\n")
+		fmt.Fprint(s.settings.Out, "An operation is /type=name/type=name:operation(parameter=value){header=value}; the address is\nrelative to the current node unless it begins with a slash. Tab completes.\nBehind a command, | grep [-i] [-v] PATTERN chooses lines, > FILE and >> FILE write them to a file.\n${name} is an expression of the model, $name a variable. Commands:\n\n")
 	}
 	found := false
 	for _, c := range commands() {

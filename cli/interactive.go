@@ -22,7 +22,7 @@ const completionTimeout = time.Second
 // Failures are printed and the session goes on.
 func (s *Session) interactive(ctx context.Context, w Work) error {
 	shell := readline.NewShell()
-	shell.Prompt.Primary(s.Prompt)
+	shell.Prompt.Primary(func() string { return s.paint(bold, s.Prompt()) })
 	// Tab writes what all completions share and lists them.
 	if err := shell.Config.Set("menu-complete-display-prefix", true); err != nil {
 		return problem.Internal.Errorf("cannot set up the line editor: %w", err)
@@ -86,7 +86,7 @@ func (s *Session) attempt(ctx context.Context, w Work, line string) {
 		defer done()
 	}
 	if err := s.Line(ctx, line); err != nil && !Shown(err) {
-		fmt.Fprintln(s.settings.Err, err)
+		fmt.Fprintln(s.settings.Err, s.paint(red, err.Error()))
 	}
 }
 

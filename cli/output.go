@@ -16,6 +16,10 @@ func (s *Session) print(response client.Response, err error) error {
 	if response.Body == nil {
 		return err
 	}
+	if err != nil && s.settings.Color {
+		fmt.Fprint(s.settings.Out, "\x1b["+red+"m")
+		defer fmt.Fprint(s.settings.Out, "\x1b[0m")
+	}
 	if printErr := s.printValue(response.Body); printErr != nil {
 		return printErr
 	}

@@ -131,6 +131,21 @@ func (s *Session) readLogs(ctx context.Context, servers []profiles.Address, para
 	return first
 }
 
+// followLog prints what an operation that follows a log gives, until it is
+// interrupted.
+func (s *Session) followLog(ctx context.Context, op profiles.Operation) error {
+	if err := s.connected(ctx); err != nil {
+		return err
+	}
+	response, err := s.target.Follow(ctx, s.withHeaders(op), func(event any) error {
+		return s.printLog(op.Address, event, op.Address.HasWildcard())
+	})
+	if err != nil {
+		return s.print(response, err)
+	}
+	return nil
+}
+
 func (s *Session) printLog(at profiles.Address, event any, named bool) error {
 	members, ok := event.(map[string]any)
 	text, isText := members["log"].(string)
@@ -139,7 +154,7 @@ func (s *Session) printLog(at profiles.Address, event any, named bool) error {
 	}
 	for line := range strings.Lines(text) {
 		if named {
-			line = at[0].Name + "/" + at.Last().Name + " " + line
+			line = serverOf(at, members) + " " + line
 		}
 		if !strings.HasSuffix(line, "\n") {
 			line += "\n"
@@ -149,4 +164,14 @@ func (s *Session) printLog(at profiles.Address, event any, named bool) error {
 		}
 	}
 	return nil
+}
+
+// serverOf names the server of a piece of a log.
+func serverOf(at profiles.Address, event map[string]any) string {
+	host, onHost := event["host"].(string)
+	server, isServer := event["server"].(string)
+	if onHost && isServer {
+		return host + "/" + server
+	}
+	return at[0].Name + "/" + at.Last().Name
 }

@@ -66,7 +66,7 @@ func (s *Session) printPlan(p plan) {
 		fmt.Fprintln(out, "no change")
 		return
 	}
-	fmt.Fprint(out, p.Changes)
+	fmt.Fprint(out, s.paintChanges(p.Changes.String()))
 	for _, server := range p.Servers {
 		fmt.Fprintf(out, "server %s/%s of %s: %s\n", server.Host, server.Server, server.Group, server.Effect)
 	}
@@ -184,7 +184,7 @@ func (s *Session) diff(ctx context.Context, arguments string) error {
 	case len(changes) == 0:
 		_, err = fmt.Fprintln(s.settings.Out, "no difference")
 	default:
-		_, err = fmt.Fprint(s.settings.Out, changes)
+		_, err = fmt.Fprint(s.settings.Out, s.paintChanges(changes.String()))
 	}
 	if err == nil && len(rest) == 0 && len(changes) > 0 {
 		return problem.Conflict.Errorf("the domain differs from the file: %d changes would make them equal", len(changes))
@@ -217,6 +217,12 @@ func (s *Session) history(ctx context.Context, count string) error {
 		}
 		op.Params["limit"] = n
 	}
+	return s.printHistory(ctx, op)
+}
+
+// printHistory prints a line for each revision that an operation answers; all of
+// each is there as JSON.
+func (s *Session) printHistory(ctx context.Context, op profiles.Operation) error {
 	response, err := s.execute(ctx, op)
 	if err != nil || s.settings.Format == JSON {
 		if err == nil {

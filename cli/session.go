@@ -44,6 +44,8 @@ type Settings struct {
 	Timeout time.Duration
 	// Terminal says that Err is a terminal: progress is drawn in place.
 	Terminal bool
+	// Color paints what is printed to Out, a terminal.
+	Color bool
 	// Dir is what the names of files are relative to; "" is the working folder.
 	Dir     string
 	Version string
@@ -195,12 +197,24 @@ func (s *Session) take(ctx context.Context, line script.Line) error {
 	return s.run(ctx, *statement)
 }
 
-// command runs one simple command and prints its result.
+// command runs one simple command, whose output may go elsewhere.
 func (s *Session) command(ctx context.Context, text string) error {
 	text, err := s.expand(text)
 	if err != nil {
 		return err
 	}
+	command, pipe, err := script.CutPipe(text)
+	if err != nil {
+		return err
+	}
+	if !pipe.Empty() {
+		return s.piped(ctx, command, pipe)
+	}
+	return s.simple(ctx, text)
+}
+
+// simple runs one command and prints its result.
+func (s *Session) simple(ctx context.Context, text string) error {
 	if lang.IsOperation(text) {
 		op, err := s.parse(text)
 		if err != nil {
@@ -210,8 +224,13 @@ func (s *Session) command(ctx context.Context, text string) error {
 			s.batch.add(text, op)
 			return nil
 		}
-		if op.Name == "support-bundle" {
+		switch {
+		case op.Name == "support-bundle":
 			return s.fetchBundle(ctx, op)
+		case op.Name == "history" && len(op.Address) == 0 && s.settings.Format != JSON:
+			return s.printHistory(ctx, op)
+		case op.Params["follow"] == true:
+			return s.followLog(ctx, op)
 		}
 		response, err := s.execute(ctx, op)
 		return s.print(response, err)
@@ -229,6 +248,9 @@ func (s *Session) unknown(text, word string) error {
 	names := make([]string, len(table))
 	for i, c := range table {
 		names[i] = c.name
+	}
+	if instead, ok := elsewhere[word]; ok {
+		return problem.WithHint(problem.Unsupported.Errorf("cannot run %q: it is a command of WildFly's", word), "%s", instead)
 	}
 	hint := "help lists the commands; an operation begins with / or :"
 	if near := profiles.Nearest(word, names); near != "" {

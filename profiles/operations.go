@@ -64,18 +64,20 @@ func run(t Tree, op Operation) (Tree, any, error) {
 	if err != nil {
 		return t, nil, problem.Invalid.Errorf("cannot run %s: %w", op.brief(), err)
 	}
-	if run == nil || t.Mode().runtime(op.Address) {
+	runs := t.Mode().runtime(op.Address)
+	static := describes(op.Name) || runs && op.Name == "read-children-types"
+	if run == nil || runs && !static {
 		return t, nil, problem.Unsupported.Errorf("cannot run %s here: what runs answers it, not the configuration", op.brief())
 	}
 	r := &request{tree: t, op: op, at: op.Address, desc: d, params: params}
-	if r.at.HasWildcard() && !describes(op.Name) {
+	if r.at.HasWildcard() && !static {
 		if !od.ReadOnly {
 			return t, nil, problem.Invalid.Errorf("cannot run %s: an address with * only reads", op.brief())
 		}
 		result, err := r.each(run)
 		return t, result, err
 	}
-	if op.Name != "add" && !describes(op.Name) && !t.exists(r.at) {
+	if op.Name != "add" && !static && !t.exists(r.at) {
 		return t, nil, t.missing(r.at)
 	}
 	next, result, err := run(r)

@@ -79,6 +79,7 @@ func TestOperations(t *testing.T) {
 		{`{"operation":"read-resource","address":"/server-group=load-balancer-group","include-defaults":false,"recursive":true}`, "",
 			`{"process":{"default":{"memory-limit":"512m"}},"profile":"load-balancer","socket-binding-group":"load-balancer-sockets"}`},
 		{`{"operation":"read-attribute","address":"/server-group=load-balancer-group/jvm=default","name":"max-heap-size"}`, "", `"512m"`},
+		{`{"operation":"read-children-types","address":"/host=master/server=server-one"}`, "", `["subsystem"]`},
 		{`{"operation":"resolve-expression","expression":"${x:1}-$${y}"}`, "", `"1-${y}"`},
 		{`{"operation":"clone","address":"/profile=load-balancer","to-profile":"lb2"}`, "+ /profile=lb2 {}", ``},
 		{`{"operation":"remove","address":"/host=master"}`,

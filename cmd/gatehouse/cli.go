@@ -101,6 +101,7 @@ type cliCommand struct {
 	OutputJSON     bool          `name:"output-json" help:"Same as --output=json."`
 	Headers        string        `help:"Headers of every operation: {name=value; name=value}." placeholder:"HEADERS"`
 	ExpectRevision *uint64       `help:"Refuse to change anything unless the domain is at this revision." placeholder:"N"`
+	NoColor        bool          `name:"no-color" help:"Print without colours, as NO_COLOR does."`
 	Timeout        time.Duration `help:"Limit of each operation, as 30s; none by default." placeholder:"DURATION"`
 }
 
@@ -121,7 +122,7 @@ func (c cliCommand) Run(ctx context.Context, env Env) error {
 			return c.connection(ctx, env, addresses)
 		},
 		Out: env.Stdout, Err: env.Stderr, Format: cli.Format(c.Output), ExpectRevision: c.ExpectRevision,
-		Timeout: c.Timeout, Terminal: isTerminal(env.Stderr), Version: version, Clock: env.Clock,
+		Timeout: c.Timeout, Terminal: isTerminal(env.Stderr), Color: !c.NoColor && env.Getenv("NO_COLOR") == "" && env.Getenv("TERM") != "dumb" && isTerminal(env.Stdout), Version: version, Clock: env.Clock,
 	}
 	if c.OutputJSON {
 		settings.Format = cli.JSON
