@@ -67,7 +67,7 @@ func (s *Session) reload(ctx context.Context, arguments string) error {
 }
 
 func (s *Session) shutdown(ctx context.Context, arguments string) error {
-	return s.whole(ctx, "shutdown", arguments, "--host=", "--restart", "--restart=", "--suspend-timeout=", "--timeout=")
+	return s.whole(ctx, "shutdown", arguments, "--host=", "--restart", "--suspend-timeout=", "--timeout=")
 }
 
 // whole runs an operation on a standalone server, or on a host of a domain.
