@@ -40,9 +40,10 @@ func securityRealm() *Description {
 						Text: "Where there is no key store yet, make one with a certificate for this host name that only itself has signed, at keystore-path or in the server's data folder. For trying things out: browsers warn of it, and nothing renews it."},
 				}}},
 			{Type: "server-identity", Name: "secret", Description: &Description{
-				Text:       "The secret that a host shows to the domain controller.",
-				Effect:     Live,
-				Attributes: []Attribute{kept(Attribute{Name: "value", Type: String, Required: true, Sensitive: true, Text: "The secret, base64."})}}},
+				Text:   "The secret that a host shows to the domain controller.",
+				Effect: Live,
+				Attributes: []Attribute{{Name: "value", Type: String, Required: true, Sensitive: true, Effect: Live,
+					Text: "The secret as add-user printed it. Read from a host's file when the host joins, where domain-controller.remote names the realm."}}}},
 			{Type: "authentication", Name: "truststore", Description: &Description{
 				Text:   "Certificates of clients that are trusted.",
 				Effect: Reload,

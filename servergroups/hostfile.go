@@ -67,6 +67,7 @@ func remoteController() *profiles.Description {
 			{Name: "addresses", Type: profiles.List, Text: "host:port of each controller."},
 			{Name: "username", Type: profiles.String, Text: "The name that the secret was made for; the host's when left out."},
 			{Name: "secret", Type: profiles.String, Sensitive: true, Text: "The secret that add-user printed."},
+			{Name: "security-realm", Type: profiles.String, Text: "The security realm of this file whose server-identity=secret has the secret instead."},
 			{Name: "secret-file", Type: profiles.String, Text: "A file with the secret."},
 			{Name: "fingerprint", Type: profiles.String, Text: "The fingerprint of the domain's certificate authority."},
 			{Name: "join-token", Type: profiles.String, Text: "A file with the token that add-user wrote: secret and fingerprint in one."},
@@ -109,6 +110,12 @@ func controllerOf(t profiles.Tree) (DomainController, error) {
 		Local:    t.Has(profiles.Address{{Type: "domain-controller", Name: "local"}}),
 		Username: text("username"), Secret: text("secret"), SecretFile: text("secret-file"),
 		Fingerprint: text("fingerprint"), JoinToken: text("join-token"),
+	}
+	if realm := text("security-realm"); realm != "" && c.Secret == "" && c.SecretFile == "" && c.JoinToken == "" {
+		at := profiles.Address{{Type: "core-service", Name: "management"}, {Type: "security-realm", Name: realm}, joiningSecret}
+		if c.Secret, _ = t.Attribute(at, "value").(string); c.Secret == "" {
+			return c, problem.Invalid.Errorf("domain-controller.remote names security-realm %q, which has no server-identity.secret with a value", realm)
+		}
 	}
 	switch v := t.Attribute(remote, "addresses").(type) {
 	case string: // one expression for all of them
@@ -201,6 +208,9 @@ func (h HostFile) resources() []profiles.Operation {
 	var out []profiles.Operation
 	collect := func(children bool) {
 		h.tree.Walk(func(a profiles.Address, attrs map[string]any) {
+			if len(a) > 0 && a.Last() == joiningSecret {
+				return // it is between this host and who lets it in
+			}
 			if len(a) > 0 && (a[0].Type == "domain-controller" || (a[0].Type == "server" || a[0].Type == "server-config") != children) || len(a) == 0 && children {
 				return
 			}
@@ -223,6 +233,9 @@ func (h HostFile) resources() []profiles.Operation {
 	collect(true)
 	return out
 }
+
+// joiningSecret is the resource with a host's shared secret.
+var joiningSecret = profiles.Element{Type: "server-identity", Name: "secret"}
 
 // implicit reports whether an address is there without being added.
 func implicit(a profiles.Address) bool { return a.Last() == management }

@@ -26,6 +26,25 @@ func TestHostFile(t *testing.T) {
 	}
 }
 
+// The secret may be in a security realm of the file, as WildFly has it.
+func TestAHostsSecretMayBeInASecurityRealm(t *testing.T) {
+	const file = "name = \"h\"\n[domain-controller.remote]\nsecurity-realm = \"M\"\n[core-service.management.security-realm.M.server-identity.secret]\nvalue = \"geheim\"\n"
+	h, err := servergroups.ParseHostFile("h.toml", []byte(file))
+	if err != nil || h.Controller.Secret != "geheim" {
+		t.Fatalf("%+v (%v)", h.Controller, err)
+	}
+	tree, err := profiles.Default(profiles.Domain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if op := h.Operation(tree); strings.Contains(op.String(), "geheim") {
+		t.Errorf("the registration holds the secret: %s", op)
+	}
+	if _, err := servergroups.ParseHostFile("h.toml", []byte(strings.Replace(file, `"M"`, `"N"`, 1))); err == nil || !strings.Contains(err.Error(), `security-realm "N"`) {
+		t.Errorf("a realm without a secret: %v", err)
+	}
+}
+
 // A host's registration replaces what was there and never carries its secrets.
 func TestRegistrationHoldsNoSecret(t *testing.T) {
 	h, err := servergroups.ParseHostFile("h.toml", []byte("name = \"h\"\n[domain-controller.remote]\nsecret = \"geheim\"\n"))

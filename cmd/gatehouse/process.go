@@ -18,12 +18,6 @@ type logFlags struct {
 	StopWithStdin bool `hidden:"" help:"Stop when standard input ends."`
 }
 
-// logger is the process's logger, on standard error.
-func (f logFlags) logger(env Env) (zerolog.Logger, error) {
-	log, _, err := f.remembered(env)
-	return log, err
-}
-
 // remembers is how much of its own log a process keeps for support bundles.
 const remembers = 1 << 20
 

@@ -22,6 +22,7 @@ type (
 // alias (its friendlyName), the certificate with the key's localKeyId, and the
 // chain of issuers that are in the store.
 func (s Store) readEntry(text []byte) (tls.Certificate, error) {
+	//lint:ignore SA1019 nothing else in the library knows aliases; parseKey takes its raw keys
 	blocks, err := pkcs12.ToPEM(text, s.Password)
 	if err != nil {
 		return tls.Certificate{}, s.failed(err)

@@ -70,6 +70,7 @@ var actedOn = map[string]struct{ reader, attributes string }{
 	"logging/size-rotating-file-handler=*":              {"readLogging", handling + " file append rotate-size max-backup-index"},
 	"logging/syslog-handler=*":                          {"readLogging", handling + " server-address port protocol app-name hostname facility"},
 	"security-realm=*/server-identity=ssl":              {"securityRealm", "keystore-path keystore-relative-to keystore-password keystore-provider alias key-password generate-self-signed-certificate-host certificate-file certificate-key-file enabled-protocols"},
+	"security-realm=*/server-identity=secret":           {"the host agent", "value"},
 	"security-realm=*/authentication=truststore":        {"securityRealm", "keystore-path keystore-relative-to keystore-password"},
 	"path=*":    {"servergroups, below", "path relative-to"},
 	"process=*": {"servergroups, the host agent", "memory-limit environment arguments"},

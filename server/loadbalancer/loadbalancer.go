@@ -56,9 +56,9 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	BackendTLS     *tls.Config // to https backends
 
-	Plain net.Listener // HTTP/1.1 and cleartext HTTP/2; may be nil
-	TLS   net.Listener // HTTP/1.1 and HTTP/2; may be nil; without both, others serve the Balancer
-	Keys  *keystores.Pair     // for TLS
+	Plain net.Listener    // HTTP/1.1 and cleartext HTTP/2; may be nil
+	TLS   net.Listener    // HTTP/1.1 and HTTP/2; may be nil; without both, others serve the Balancer
+	Keys  *keystores.Pair // for TLS
 
 	Clock     clock.Clock
 	Log       zerolog.Logger
