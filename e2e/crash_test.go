@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -73,6 +75,48 @@ func TestAKilledAgentLeavesItsServersAndTheNextOneAdoptsThem(t *testing.T) {
 	}
 	load.held()
 	goOn(t, people)
+}
+
+// Whatever an agent is doing when it is killed, the next one has every server
+// once, and as it was last wanted.
+func TestAnAgentKilledWhileItStopsStartsOrChangesServersLeavesNoneBehind(t *testing.T) {
+	if !full {
+		t.Skip("kills an agent 15 times; run with GATEHOUSE_E2E_FULL=1")
+	}
+	d := newDomain(t, twoHosts(2)...)
+	d.boot()
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	folder := filepath.Join(d.dir, "second", "servers")
+	for i := range 15 {
+		command := []string{"/host=second:restart-servers(blocking=false)", "/host=second:stop-servers(blocking=false)",
+			identitySubsystem + fmt.Sprintf(`:write-attribute(name=display-name,value="Change %d")`, i)}[i%3]
+		d.must(command)
+		<-time.After(time.Duration(random.IntN(900)) * time.Millisecond)
+		d.agents["second"].kill()
+		d.startAgent(1)
+		if i%3 == 1 {
+			eventually(t, 30*time.Second, "what was to stop has stopped", func(context.Context) error {
+				if left := below(folder); left > 0 {
+					return fmt.Errorf("%d processes are left", left)
+				}
+				return nil
+			})
+			eventually(t, 30*time.Second, "the host takes orders", func(context.Context) error {
+				_, err := d.try("/host=second:start-servers(blocking=true)")
+				return err
+			})
+		}
+		d.ready(60 * time.Second)
+		d.running(1)
+		eventually(t, 30*time.Second, "each server runs once", func(context.Context) error {
+			if now := below(folder); now != 2 {
+				return fmt.Errorf("after %s: %d processes", command, now)
+			}
+			return nil
+		})
+	}
 }
 
 // A power cut of every process of the hosts.

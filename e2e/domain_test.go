@@ -66,20 +66,31 @@ const (
 	nativePort
 	managementPort
 	raftPort
-	portStep       = 10
+	portStep       = 7 // divides no distance between the default ports, which the domain checks when a host registers
 	portsOfADomain = 100
 )
 
 var domains atomic.Int32
 
+// portsOf is how many ports the hosts need from their base on.
+func portsOf(hosts []host) int {
+	highest := 0
+	for _, h := range hosts {
+		for _, s := range h.servers {
+			highest = max(highest, s.number)
+		}
+	}
+	return max(portsOfADomain, (highest+1)*portStep)
+}
+
 // freeBase finds the base of ports that are free, below those that the kernel
 // gives to clients.
-func freeBase(t *testing.T) int {
+func freeBase(t *testing.T, ports int) int {
 	t.Helper()
 	for range 100 {
 		base := 20000 + (os.Getpid()*7+int(domains.Add(1)))%120*portsOfADomain
 		free := true
-		for port := base; free && port < base+portsOfADomain; port++ {
+		for port := base; free && port < base+ports; port++ {
 			l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
 			if free = err == nil; free {
 				l.Close()
@@ -99,7 +110,7 @@ func newDomain(t *testing.T, hosts ...host) *domain {
 	if testing.Short() {
 		t.Skip("boots a domain; run without -short")
 	}
-	d := &domain{t: t, binary: gatehouse(t), dir: shortFolder(t), base: freeBase(t), agents: map[string]*process{}, hosts: hosts}
+	d := &domain{t: t, binary: gatehouse(t), dir: shortFolder(t), base: freeBase(t, portsOf(hosts)), agents: map[string]*process{}, hosts: hosts}
 	for _, name := range []string{"domain.toml", "demo-realm.json"} {
 		text, err := os.ReadFile(filepath.Join("../examples/demo", name))
 		if err != nil {
