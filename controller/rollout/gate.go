@@ -14,6 +14,10 @@ const (
 	// takeTimeout is how long a host may take to take a revision: it only stores
 	// it.
 	takeTimeout = 30 * time.Second
+	// absentTimeout is how long a host that is not connected is waited for: a
+	// machine that boots again, or a network that was repaired, is back within it.
+	// A plan that tolerates failed servers waits takeTimeout and goes on.
+	absentTimeout = 3 * time.Minute
 	// orderTimeout is how long a server may take to stop gracefully (30 s) and to
 	// start.
 	orderTimeout = 90 * time.Second
@@ -25,7 +29,11 @@ const (
 // its health gate, as the plan of its group has it. resumed says that an earlier
 // leader may have done it.
 func (e *Engine) bring(ctx context.Context, s Server, revision uint64, resumed bool, plan servergroups.GroupPlan) (State, error) {
-	if err := e.taken(ctx, s.Host); err != nil {
+	patience := absentTimeout
+	if plan.MaxFailedServers > 0 || plan.MaxFailurePercentage > 0 {
+		patience = takeTimeout
+	}
+	if err := e.reached(ctx, s.Host, patience); err != nil {
 		return Failed, err
 	}
 	began := e.status(s)
@@ -96,6 +104,29 @@ func (e *Engine) status(s Server) *hostlink.ServerStatus {
 		}
 	}
 	return nil
+}
+
+// reached waits until the host is there and has taken the newest revision. That
+// it is away is noticed late, so its time to take the revision may run out first.
+func (e *Engine) reached(ctx context.Context, host string, patience time.Duration) error {
+	for began := e.clock.Now(); ; {
+		if err := e.present(ctx, host, patience-e.clock.Now().Sub(began)); err != nil {
+			return err
+		}
+		err := e.taken(ctx, host)
+		hosts, _ := e.hosts.Hosts()
+		if !problem.Is(err, problem.Timeout) || hosts[host].Connected || e.clock.Now().Sub(began) >= patience {
+			return err
+		}
+	}
+}
+
+// present waits until the host is connected.
+func (e *Engine) present(ctx context.Context, host string, patience time.Duration) error {
+	why := "host " + host + " was not connected"
+	return e.await(ctx, patience, &why, func(hosts map[string]publisher.HostState) (bool, error) {
+		return hosts[host].Connected, nil
+	})
 }
 
 // taken waits until the host has taken the newest revision.

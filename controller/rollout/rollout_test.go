@@ -62,6 +62,58 @@ func TestAStoppedServerIsSkipped(t *testing.T) {
 	})
 }
 
+// A host that is away is waited for, for as long as a machine takes to boot, or
+// is skipped soon where the plan tolerates failed servers.
+func TestAHostThatIsAwayIsWaitedForOrSkippedAsThePlanSays(t *testing.T) {
+	away := func(s *stage, connected bool) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		h := s.hosts["h1"]
+		h.Connected = connected
+		s.hosts["h1"] = h
+		close(s.changed)
+		s.changed = make(chan struct{})
+	}
+	for _, tt := range []struct {
+		name   string
+		plan   string
+		noted  time.Duration // that it is away
+		back   time.Duration // 0: never
+		state  State
+		states string
+		took   time.Duration
+	}{
+		{"back after a minute", "g", 0, time.Minute, Done, "done done", time.Minute},
+		{"back after a minute, noticed late", "g", 15 * time.Second, time.Minute, Done, "done done", time.Minute},
+		{"never back", "g", 0, 0, Failed, "failed pending", absentTimeout},
+		{"never back, noticed late", "g", 15 * time.Second, 0, Failed, "failed pending", absentTimeout},
+		{"skipped", "g(max-failed-servers=1)", 0, 0, Done, "failed done", takeTimeout},
+		{"skipped, noticed late", "g(max-failed-servers=1)", 15 * time.Second, 0, Done, "failed done", takeTimeout},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				s := newStage("h1/a", "h2/b")
+				s.stale["h1"] = true
+				time.AfterFunc(tt.noted, func() { away(s, false) })
+				if tt.back > 0 {
+					time.AfterFunc(tt.back, func() {
+						s.mu.Lock()
+						delete(s.stale, "h1")
+						s.mu.Unlock()
+						away(s, true)
+					})
+				}
+				began := clock.Real().Now()
+				r := s.carry(t, tt.plan)
+				took := clock.Since(clock.Real(), began)
+				if r.State != tt.state || states(r) != tt.states || took < tt.took {
+					t.Errorf("%s: %s: %s after %s", r.State, states(r), r.Problem, took)
+				}
+			})
+		})
+	}
+}
+
 func TestAGateThatIsNotPassedInTimeFails(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
