@@ -35,7 +35,7 @@ func (d *Distributed) Run(ctx context.Context) error {
 	defer stop()
 	wg.Go(func() { d.coordinate(life) })
 	wg.Go(func() { d.work(life) })
-	tick := d.cfg.Clock.NewTicker(sweeping)
+	tick := d.cfg.Clock.NewTicker(d.cfg.Sweep)
 	defer tick.Stop()
 	for {
 		select {
@@ -82,7 +82,7 @@ func (d *Distributed) decide(ctx context.Context, view cluster.View) (settled bo
 		in.highest = max(in.highest, r.has.Epoch)
 	}
 	d.coordination.Lock()
-	in.arrived, in.leaving = d.coordination.arrived, d.coordination.leaving
+	in.arrived, in.leaving, in.raise = d.coordination.arrived, d.coordination.leaving, d.coordination.raise
 	next, changed := plan(chooseBase(reports), in)
 	d.coordination.Unlock()
 	if !changed {
@@ -209,6 +209,7 @@ func (d *Distributed) install(p *placement) {
 		d.log.Warn().Int("entries", len(d.stale)).Msg("back among the others after having been taken for lost")
 		d.synced = [segments]uint64{}
 	}
+	d.countMoves(d.place, p)
 	d.place = p
 	close(d.changed)
 	d.changed = make(chan struct{})

@@ -32,8 +32,12 @@ type DistributedConfig struct {
 	Mesh   Mesh
 	Owners int // copies of each entry; 0: 2
 	Policy SplitPolicy
-	Clock  clock.Clock
-	Log    zerolog.Logger
+	// Sweep is how often expired entries are cleared away; 0: 10 s.
+	Sweep time.Duration
+	// Statistics counts hits and misses.
+	Statistics bool
+	Clock      clock.Clock
+	Log        zerolog.Logger
 }
 
 // Item is what a cache holds under a key.
@@ -80,11 +84,14 @@ type Distributed struct {
 		sync.Mutex
 		arrived map[arrival]bool
 		leaving map[string]int64
+		raise   uint64
 	}
 	kick chan struct{} // capacity 1: the coordinator has news
 	life context.Context
 	end  context.CancelFunc
 	busy sync.WaitGroup // commits under way
+
+	counted struct{ hits, misses, moves atomic.Uint64 }
 }
 
 // NewDistributed makes a cache that answers other servers' calls at once, but
@@ -92,6 +99,9 @@ type Distributed struct {
 func NewDistributed(cfg DistributedConfig) *Distributed {
 	if cfg.Owners == 0 {
 		cfg.Owners = 2
+	}
+	if cfg.Sweep <= 0 {
+		cfg.Sweep = sweeping
 	}
 	self := cfg.Mesh.Self()
 	h := fnv.New64a()
@@ -117,12 +127,29 @@ func NewDistributed(cfg DistributedConfig) *Distributed {
 	d.handle("install", d.onInstall)
 	d.handle("arrived", d.onArrived)
 	d.handle("leave", d.onLeave)
+	d.handle("raise", d.onRaise)
 	return d
 }
 
 // Get gives the live entry of a key. A missing one is ok == false, not an error.
 func (d *Distributed) Get(ctx context.Context, key string) (item Item, ok bool, err error) {
 	r, err := d.do(ctx, operation{kind: opGet, key: key})
+	d.count(r, err)
+	return r.item(), r.found && err == nil, err
+}
+
+// Peek is Get for those who have somewhere else to look: it asks the key's
+// primary once, and gives up where Get would wait until one answers.
+func (d *Distributed) Peek(ctx context.Context, key string) (item Item, ok bool, err error) {
+	p, _ := d.current()
+	if p.Epoch == 0 || key == "" || len(key) > maxKey {
+		return Item{}, false, problem.Unavailable.Errorf("cannot look into cache %s: this server holds no part of it yet", d.cfg.Name)
+	}
+	r, err := d.attempt(ctx, p.primary(segmentOf(key)), operation{kind: opGet, key: key, id: opID{d.id, d.ops.Add(1)}, started: d.now()})
+	if err == nil && r.status != answered {
+		err = problem.Unavailable.Errorf("cannot look into cache %s: its primary does not answer", d.cfg.Name)
+	}
+	d.count(r, err)
 	return r.item(), r.found && err == nil, err
 }
 

@@ -31,6 +31,7 @@ type placement struct {
 	Members  []peer              `json:"m"` // oldest first
 	Voters   []peer              `json:"v"` // the members of the last placement with a majority
 	Degraded bool                `json:"d"` // made without a majority of the voters
+	Floor    uint64              `json:"f"` // what was written in an epoch before it is doubtful; see Raise
 	Segments [segments]ownership `json:"s"`
 }
 
@@ -115,6 +116,7 @@ type planInput struct {
 	highest     uint64 // the highest epoch known anywhere
 	arrived     map[arrival]bool
 	leaving     map[string]int64 // name to birth of those who asked to leave
+	raise       uint64           // the floor is to be above this epoch
 }
 
 // plan gives the placement that should follow base, and whether it differs.
@@ -145,6 +147,9 @@ func plan(base *placement, in planInput) (*placement, bool) {
 		next.Voters, next.Degraded = base.Voters, true
 	}
 	changed = changed || next.Degraded != base.Degraded
+	if next.Floor = base.Floor; in.raise != 0 && next.Floor <= in.raise {
+		next.Floor, changed = next.Epoch, true
+	}
 	for s := range next.Segments {
 		own, differs := planSegment(base, next, index, s, in)
 		next.Segments[s] = own

@@ -75,14 +75,30 @@ func (s *segment) digest() uint64 {
 }
 
 // sweep forgets what expired before a time (Unix milliseconds) and counts what
-// is left.
+// is left. Of what has not been written for a while it forgets the operations:
+// nobody repeats them any more.
 func (s *segment) sweep(before int64) (left int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for k, e := range s.entries {
-		if e.expires != 0 && e.expires < before {
+		switch n := len(e.last); {
+		case e.expires != 0 && e.expires < before:
 			delete(s.entries, k)
+		case n > 0 && e.last[n-1].at+traceLife+skew < before:
+			lean := *e
+			lean.dropped, lean.last = trace{version: e.last[n-1].version, at: e.last[n-1].at}, nil
+			s.entries[k] = &lean
 		}
 	}
 	return len(s.entries)
+}
+
+// size is how many entries there are, and the bytes of their keys and values.
+func (s *segment) size() (n int, bytes int64) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for k, e := range s.entries {
+		bytes += int64(len(k) + len(e.value))
+	}
+	return len(s.entries), bytes
 }

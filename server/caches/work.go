@@ -43,16 +43,20 @@ type Work struct {
 	until atomic.Int64 // coherent until then, Unix nanoseconds
 	ready chan struct{}
 
+	doubts      doubts
 	subscribers struct {
 		sync.RWMutex
 		topics map[string][]func(payload []byte)
 		flush  []func(reason string)
+		missed []func(node string)
+		gone   []func(node string, doubted bool)
 	}
 
 	mu      sync.Mutex
 	granted map[string]*grant // leases given to others, by node
 	held    map[string]*held  // leases needed from others, by node
 	token   uint64            // the last one given out
+	grants  uint64            // counts leases that were given anew, not renewed
 	once    sync.Once         // closes ready
 }
 
@@ -89,7 +93,9 @@ func NewWork(cfg WorkConfig) *Work {
 		ready: make(chan struct{}), granted: map[string]*grant{}, held: map[string]*held{},
 		token: uint64(cfg.Clock.Now().UnixNano()), // other than before a restart
 	}
-	w.subscribers.topics = map[string][]func([]byte){}
+	w.doubts.own = w.token &^ 1
+	w.doubts.others = map[string]uint64{}
+	w.subscribers.topics = map[string][]func([]byte){doubtTopic: {w.onDoubt}}
 	w.mesh.Handle(workEvent, w.onEvent)
 	w.mesh.Handle(workLease, w.onLease)
 	w.look()
@@ -109,6 +115,37 @@ func (w *Work) OnFlush(flush func(reason string)) {
 	w.subscribers.Lock()
 	defer w.subscribers.Unlock()
 	w.subscribers.flush = append(w.subscribers.flush, flush)
+}
+
+// OnMissed registers what to do when a member that was known before may have
+// changed something without this one's learning of it: it is called before the
+// next lease of that member is used, and must be quick.
+func (w *Work) OnMissed(missed func(node string)) {
+	w.subscribers.Lock()
+	defer w.subscribers.Unlock()
+	w.subscribers.missed = append(w.subscribers.missed, missed)
+}
+
+// OnGone registers what to do when a member has ended, in doubt or not, before
+// this one goes on without its lease. It must be quick.
+func (w *Work) OnGone(gone func(node string, doubted bool)) {
+	w.subscribers.Lock()
+	defer w.subscribers.Unlock()
+	w.subscribers.gone = append(w.subscribers.gone, gone)
+}
+
+// Holders are the members that may be coherent by a lease of this one's.
+// changes grows whenever one becomes it that was not just before.
+func (w *Work) Holders() (nodes []string, changes uint64) {
+	now := w.clock.Now()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for node, g := range w.granted {
+		if g.until.After(now) {
+			nodes = append(nodes, node)
+		}
+	}
+	return nodes, w.grants
 }
 
 // Coherent reports whether caches may be served now: every member that may
@@ -221,6 +258,24 @@ func (w *Work) flush(reason string) {
 	}
 }
 
+func (w *Work) notifyMissed(node string) {
+	w.subscribers.RLock()
+	defer w.subscribers.RUnlock()
+	for _, missed := range w.subscribers.missed {
+		missed(node)
+	}
+}
+
+func (w *Work) notifyGone(node string) {
+	w.subscribers.RLock()
+	defer w.subscribers.RUnlock()
+	doubted := w.doubts.of(node)
+	for _, gone := range w.subscribers.gone {
+		gone(node, doubted)
+	}
+	w.doubts.forget(node)
+}
+
 // ask is a request for a lease, and terms are its answer.
 type ask struct {
 	Born  int64  `json:"born"`
@@ -230,6 +285,7 @@ type ask struct {
 type terms struct {
 	Token uint64 `json:"token"`
 	Flush bool   `json:"flush"` // forget all before using the lease
+	Phase uint64 `json:"phase"` // the granter's; see doubts
 }
 
 // onLease grants a lease. It runs from the answer here, and from the request
@@ -241,15 +297,18 @@ func (w *Work) onLease(_ context.Context, from string, payload []byte) ([]byte, 
 	}
 	w.mu.Lock()
 	g := w.granted[from]
+	if g == nil || g.born != a.Born || !g.until.After(w.clock.Now()) {
+		w.grants++
+	}
 	if g == nil || g.born != a.Born {
 		g = &grant{born: a.Born, dirty: true}
 		w.granted[from] = g
 	}
-	t := terms{Token: g.token}
+	t := terms{Token: g.token, Phase: w.ownPhase()}
 	if g.dirty || a.Token != g.token {
 		w.token++
 		g.token, g.dirty = w.token, false
-		t = terms{Token: g.token, Flush: true}
+		t.Token, t.Flush = g.token, true
 	}
 	// Until it has flushed, an earlier lease of the holder may still run: it
 	// is never shortened here.
@@ -313,6 +372,7 @@ func (w *Work) look() (renew []string) {
 	for _, node := range ended {
 		// It may have changed something and died before it could tell.
 		w.flush(node + " is no longer a member")
+		w.notifyGone(node)
 	}
 	w.reckon()
 	return renew
@@ -333,6 +393,12 @@ func (w *Work) renew(ctx context.Context, node string) {
 	if err == nil && t.Flush {
 		w.flush("events of " + node + " may have been missed")
 	}
+	if err == nil {
+		w.doubts.note(node, t.Phase)
+	}
+	if err == nil && !h.until.IsZero() && (t.Flush || !w.clock.Now().Before(h.until)) { // only renew changes h.until
+		w.notifyMissed(node)
+	}
 	w.mu.Lock()
 	h.asking = false
 	died := errors.Is(err, cluster.ErrRefused) && !h.gone
@@ -343,6 +409,7 @@ func (w *Work) renew(ctx context.Context, node string) {
 	if died {
 		// It may have changed something and died before it could tell.
 		w.flush(node + " has ended")
+		w.notifyGone(node)
 		w.mu.Lock()
 		h.gone = true
 		w.mu.Unlock()

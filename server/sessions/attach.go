@@ -19,7 +19,7 @@ const LoggedIn = "LOGGED_IN"
 // Attach turns a login into a session; see Logins.
 func (s *Service) Attach(ctx context.Context, w http.ResponseWriter, l *Login, user *model.User) (*Outcome, error) {
 	out := &Outcome{User: user}
-	err := s.store.ChangeSessions(ctx, func(tx storage.Sessions) error {
+	err := s.store.ChangeSessions(storage.Intend(ctx, storage.SessionKey{Realm: l.Realm.ID, ID: l.Root.ID}), func(tx storage.Sessions) error {
 		if err := takeTab(ctx, tx, l); err != nil {
 			return err
 		}

@@ -61,8 +61,8 @@ func (s *Service) GoOffline(ctx context.Context, realm *model.Realm, client *mod
 	offline.Clients = map[string]*model.ClientSession{client.ID: c}
 	offline.Expires = LifetimesOf(realm, nil, true, false).UserSessionEnd(offline).Unix()
 	result := offline
-	err := s.store.ChangeSessions(ctx, func(tx storage.Sessions) error {
-		key := storage.SessionKey{Realm: realm.ID, ID: online.ID, Offline: true}
+	key := storage.SessionKey{Realm: realm.ID, ID: online.ID, Offline: true}
+	err := s.store.ChangeSessions(storage.Intend(ctx, key), func(tx storage.Sessions) error {
 		err := tx.Users.Change(ctx, key, func(u *model.UserSession) error {
 			if u.Clients == nil {
 				u.Clients = map[string]*model.ClientSession{}
@@ -103,7 +103,7 @@ func (s *Service) End(ctx context.Context, realm *model.Realm, id string, offlin
 // is no error. An offline session ends with its last client.
 func (s *Service) Detach(ctx context.Context, realm *model.Realm, session, client string, offline bool) error {
 	key := storage.SessionKey{Realm: realm.ID, ID: session, Offline: offline}
-	err := s.store.ChangeSessions(ctx, func(tx storage.Sessions) error {
+	err := s.store.ChangeSessions(storage.Intend(ctx, key), func(tx storage.Sessions) error {
 		last := false
 		err := tx.Users.Change(ctx, key, func(u *model.UserSession) error {
 			delete(u.Clients, client)

@@ -1,0 +1,65 @@
+package durable
+
+import (
+	"encoding/binary"
+	"encoding/json"
+
+	"github.com/gatehouse-idp/gatehouse/internal/problem"
+	"github.com/gatehouse-idp/gatehouse/server/model"
+	"github.com/gatehouse-idp/gatehouse/server/storage"
+)
+
+// The kinds of entry, the first byte of each.
+const (
+	isEmpty   byte = iota // nothing is known
+	isMark                // tokens of those who are changing the session: read the database
+	isReserve             // somebody is reading it from the database for all
+	isSession             // the session, read or written under an entry of the given epoch
+)
+
+// tokenSize is the bytes of a mark's token.
+const tokenSize = 16
+
+func name(key storage.SessionKey) string { return key.Realm + "/" + key.ID }
+
+func mark(tokens []byte) []byte { return append([]byte{isMark}, tokens...) }
+
+// stored is a session with its clients, which model.UserSession leaves out.
+type stored struct {
+	*model.UserSession
+	Clients map[string]*model.ClientSession `json:"clients"`
+}
+
+// encode is the entry of a session that was fetched under an entry of that epoch.
+func encode(epoch uint64, session *model.UserSession) ([]byte, error) {
+	text, err := json.Marshal(stored{session, session.Clients})
+	if err != nil {
+		return nil, err
+	}
+	value := binary.AppendUvarint([]byte{isSession}, epoch)
+	if value = append(value, text...); len(value) > maxEntry {
+		return nil, problem.TooLarge.Errorf("cannot keep session %s: it has %d bytes, more than %d", session.ID, len(value), maxEntry)
+	}
+	return value, nil
+}
+
+// decode gives the session of an entry and the epoch that it was fetched in,
+// unless that is before the floor.
+func decode(value []byte, floor uint64) (session *model.UserSession, epoch uint64, ok bool) {
+	if len(value) == 0 || value[0] != isSession {
+		return nil, 0, false
+	}
+	epoch, n := binary.Uvarint(value[1:])
+	if n <= 0 || epoch < floor {
+		return nil, 0, false
+	}
+	s := stored{UserSession: &model.UserSession{}}
+	if json.Unmarshal(value[1+n:], &s) != nil {
+		return nil, 0, false
+	}
+	s.UserSession.Clients = s.Clients
+	if s.Clients == nil {
+		s.UserSession.Clients = map[string]*model.ClientSession{}
+	}
+	return s.UserSession, epoch, true
+}
