@@ -13,6 +13,9 @@ func cacheContainer() *Description {
 	kind := func(typ, text string, attrs ...Attribute) Child {
 		return Child{Type: typ, Name: Wildcard, Description: cache(text, kept(cacheSize()), attrs...)}
 	}
+	distributed := func(text string, attrs ...Attribute) Child {
+		return Child{Type: "distributed-cache", Name: Wildcard, Description: distributedCache(text, attrs...)}
+	}
 	bounded := func(name, text string) Child {
 		return Child{Type: "local-cache", Name: name, Description: cache(text, cacheSize())}
 	}
@@ -26,7 +29,7 @@ func cacheContainer() *Description {
 			kept(Attribute{Name: "remote-username", Type: String, Text: "The user at the external servers."}),
 			kept(Attribute{Name: "remote-password", Type: String, Sensitive: true, Text: "The password at the external servers."}),
 			kept(Attribute{Name: "remote-tls", Type: Bool, Default: false, Text: "Whether the external servers speak TLS."}),
-			kept(Attribute{Name: "statistics-enabled", Type: Bool, Default: true, Text: "Whether hits and misses are counted."}),
+			{Name: "statistics-enabled", Type: Bool, Default: true, Effect: Reload, Text: "Whether hits and misses of the distributed caches are counted."},
 			kept(Attribute{Name: "default-cache", Type: String, Text: "Taken from WildFly's files."}),
 			kept(Attribute{Name: "module", Type: String, Text: "Taken from WildFly's files."}),
 		},
@@ -41,15 +44,37 @@ func cacheContainer() *Description {
 			bounded("realms", "Realms, clients, roles and what else is not a user, in each server's memory."),
 			bounded("users", "Users, in each server's memory."),
 			kind("local-cache", "A cache of each server for itself."),
-			kind("distributed-cache", "A cache whose entries live on some servers of the site.",
-				kept(Attribute{Name: "owners", Type: Int, Default: int64(2), Range: &Range{1, 16}, Unit: "servers", Text: "How many servers hold an entry; owners - 1 crashes at once lose none."}),
-				kept(Attribute{Name: "segments", Type: Int, Default: int64(256), Range: &Range{1, 65536}, Text: "The parts that are placed on servers."}),
+			distributed("A cache whose entries live on some servers of the site. Sessions are served from sessions and offlineSessions, and each has its client sessions with it; what the other ones name is in the database.",
+				Attribute{Name: "owners", Type: Int, Default: int64(2), Range: &Range{1, 16}, Unit: "servers", Effect: Reload, Text: "How many servers hold an entry of sessions or offlineSessions; owners - 1 crashes at once lose none."},
+				kept(Attribute{Name: "segments", Type: Int, Default: int64(256), Range: &Range{1, 65536}, Text: "The parts that are placed on servers: always 256."}),
 				kept(Attribute{Name: "split-brain", Aliases: []string{"merge-policy"}, Type: String, Allowed: []string{"merge", "refuse", "database"},
 					Text: "When the site falls apart: entries merge by version and time, the side without a majority refuses writes, or the database decides."}),
 				kept(Attribute{Name: "l1-lifespan", Type: Long, Default: int64(0), Range: &Range{-1, 1 << 40}, Unit: "milliseconds", Text: "How long others than the owners keep what they asked for; 0 for not at all."})),
 			kind("replicated-cache", "A cache whose entries live on every server of the site."),
 		},
 	}
+}
+
+// distributedCache is cache with what sessions and offlineSessions heed.
+func distributedCache(text string, attrs ...Attribute) *Description {
+	size := cacheSize()
+	size.Text = "The most entries of one server; sessions beyond them are read from the database. -1 for no limit."
+	d := cache(text, size, attrs...)
+	for i, a := range d.Attributes {
+		if a.Name == "statistics-enabled" {
+			d.Attributes[i] = Attribute{Name: a.Name, Type: a.Type, Default: a.Default, Effect: Reload, Text: "Whether hits and misses are counted."}
+		}
+	}
+	for _, c := range d.Children {
+		if c.Type != "component" {
+			continue
+		}
+		c.Description.Attributes[0] = Attribute{Name: "lifespan", Type: Long, Default: int64(-1), Range: &Range{-1, 1 << 50}, Unit: "milliseconds", Effect: Reload,
+			Text: "After they were written, and at most as long as the session lives; -1 for no limit but that. The session itself stays in the database."}
+		c.Description.Attributes[2] = Attribute{Name: "interval", Type: Long, Default: int64(60000), Range: &Range{-1, 1 << 40}, Unit: "milliseconds", Effect: Reload,
+			Text: "How often those that have expired are cleared away; -1 for every 10 s."}
+	}
+	return d
 }
 
 func cacheSize() Attribute {

@@ -120,7 +120,8 @@ func (g *identity) boot(ctx context.Context, ready func()) error {
 	}
 	g.mesh.Store(&mesh)
 	work := caches.NewWork(caches.WorkConfig{Mesh: mesh, Clock: g.Clock, Log: g.logger("server.caches")})
-	store := g.cached(base, work)
+	held := g.sessionCaches(base, mesh, work)
+	store := g.cached(held.store, work)
 	g.observe(base, mesh)
 	return tasks.Run(ctx, append(members,
 		tasks.Task{Name: "caches", Run: func(ctx context.Context) error {
@@ -129,9 +130,9 @@ func (g *identity) boot(ctx context.Context, ready func()) error {
 			case <-ctx.Done():
 				return ctx.Err()
 			}
-			return work.Run(ctx)
+			return held.run(ctx)
 		}},
-		tasks.Task{Name: "pages", Run: func(ctx context.Context) error { return g.servePages(ctx, store, work, ready) }})...)
+		tasks.Task{Name: "pages", Run: func(ctx context.Context) error { return g.servePages(ctx, store, held, ready) }})...)
 }
 
 // invalidations is the topic under which servers tell each other what changed.

@@ -8,7 +8,6 @@ import (
 
 	"github.com/gatehouse-idp/gatehouse/internal/tasks"
 	"github.com/gatehouse-idp/gatehouse/server/authentication"
-	"github.com/gatehouse-idp/gatehouse/server/caches"
 	"github.com/gatehouse-idp/gatehouse/server/endpoints/account"
 	"github.com/gatehouse-idp/gatehouse/server/endpoints/loginactions"
 	"github.com/gatehouse-idp/gatehouse/server/endpoints/openid/authorize"
@@ -41,7 +40,7 @@ const outgoingLimit = 5 * time.Second
 
 // servePages wires the pages and endpoints, and serves them once nothing that
 // was cached before may be stale.
-func (g *identity) servePages(ctx context.Context, store storage.Store, work *caches.Work, ready func()) error {
+func (g *identity) servePages(ctx context.Context, store storage.Store, held *sessionCaches, ready func()) error {
 	set, err := themes.New(themes.Config{Dir: g.now.Load().themeDir, Version: g.Version, Log: g.logger("server.themes"), Settings: func() themes.Settings { return g.now.Load().themes }})
 	if err != nil {
 		return err
@@ -62,9 +61,12 @@ func (g *identity) servePages(ctx context.Context, store storage.Store, work *ca
 	g.handler.Store(&handler)
 	g.say("waiting until the cluster knows this server")
 	select {
-	case <-work.Ready():
+	case <-held.work.Ready():
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+	if err := held.enter(ctx); err != nil {
+		return err
 	}
 	g.health.Started()
 	ready()

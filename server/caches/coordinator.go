@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -279,7 +280,8 @@ func (d *Distributed) Leave(ctx context.Context) error {
 		for s := range p.Segments {
 			held = held || p.Epoch != 0 && p.holds(s, d.self.Name)
 		}
-		if !held || len(p.Members) == 1 {
+		stays := slices.ContainsFunc(p.Members, func(m peer) bool { return !m.Leaving })
+		if !held || !stays || len(p.Members) == 1 { // there is nothing to hand over, or nobody to take it
 			return nil
 		}
 		view, _ := d.cfg.Mesh.View()

@@ -180,6 +180,9 @@ func (d *Distributed) Remove(ctx context.Context, key string) (ok bool, err erro
 	return r.done && err == nil, err
 }
 
+// Name is the cache's.
+func (d *Distributed) Name() string { return d.cfg.Name }
+
 // Local is how many entries this member holds, those of tombstones included.
 func (d *Distributed) Local() (n int) {
 	for i := range d.segs {

@@ -304,6 +304,32 @@ func TestAServerThatWasCutOffServesNothingThatChangedMeanwhile(t *testing.T) {
 	})
 }
 
+// The others have placed its segments anew before the one that was cut off
+// knows of it: it still has leases, and is its own primary.
+func TestAServerServesNothingFromAPlacementThatTheOthersHaveLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, atOnce, "a", "b", "c")
+		defer w.stop()
+		ctx := context.Background()
+		for i := range 20 {
+			w.create("b", storage.SessionKey{Realm: "r", ID: fmt.Sprint(i)})
+		}
+		w.net.Cut("a", "b")
+		w.net.Cut("a", "c")
+		w.net.See([]string{"b", "c"}, "a")
+		time.Sleep(300 * time.Millisecond)
+		for i := range 20 {
+			key := storage.SessionKey{Realm: "r", ID: fmt.Sprint(i)}
+			if err := w.members["b"].Sessions().Users.Change(ctx, key, func(s *model.UserSession) error { s.Notes["n"] = "1"; return nil }); err != nil {
+				t.Fatal(err)
+			}
+			if s, err := w.members["a"].Sessions().Users.Get(ctx, key); err != nil || number(s) != 1 {
+				t.Fatalf("session %d: a gives %v, %v", i, s, err)
+			}
+		}
+	})
+}
+
 // expect wants that number from every server; -1: no session.
 func (w *world) expect(want int) {
 	w.t.Helper()
