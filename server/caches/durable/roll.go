@@ -43,7 +43,8 @@ type roll struct {
 	clock   clock.Clock
 	members func() []Member
 	self    Member
-	good    atomic.Int64 // Unix nanoseconds until which every server is known to be a member
+	entered chan struct{} // closed when this server is on the roll
+	good    atomic.Int64  // Unix nanoseconds until which every server is known to be a member
 
 	mu    sync.Mutex
 	seen  map[string]int64 // birth of each member when last seen
@@ -58,7 +59,7 @@ type entry struct {
 }
 
 func newRoll(store storage.Store, cfg Config) *roll {
-	r := &roll{store: store, clock: cfg.Clock, members: cfg.Members, self: cfg.Self, seen: map[string]int64{}, ended: map[string]int64{}}
+	r := &roll{store: store, clock: cfg.Clock, members: cfg.Members, self: cfg.Self, entered: make(chan struct{}), seen: map[string]int64{}, ended: map[string]int64{}}
 	cfg.Work.OnGone(func(node string, _ bool) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -91,8 +92,8 @@ func (r *roll) strangers(all map[string]entry) map[string]entry {
 	return list
 }
 
-// enter writes this server on the roll and waits for the strangers that may
-// still serve what it is about to change.
+// enter writes this server on the roll, once, and waits for the strangers that
+// may still serve what it is about to change.
 func (r *roll) enter(ctx context.Context) error {
 	all, err := r.write(ctx, func(all map[string]entry) {
 		all[r.self.Name] = r.entry(len(r.strangers(all)) == 0)
@@ -100,6 +101,7 @@ func (r *roll) enter(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	close(r.entered)
 	end := r.clock.Now().Add(rollValid + rollCheck/2)
 	for r.clock.Now().Before(end) {
 		waits := false
@@ -122,9 +124,14 @@ func (r *roll) entry(serving bool) entry {
 
 // run reads and renews until ctx ends, and then strikes this server off.
 func (r *roll) run(ctx context.Context) error {
+	select {
+	case <-r.entered:
+	case <-ctx.Done():
+		return nil
+	}
 	tick := r.clock.NewTicker(rollCheck)
 	defer tick.Stop()
-	var renewed, alone time.Time // alone: when there was no stranger last
+	var alone time.Time // when there was no stranger last
 	for {
 		at := r.clock.Now()
 		all, err := r.read(ctx)
@@ -141,12 +148,10 @@ func (r *roll) run(ctx context.Context) error {
 		default:
 			r.good.Store(0)
 		}
-		if err == nil && (own.Born != r.self.Born || own.Serving != serving || at.Sub(renewed) >= rollRenew) {
-			if _, err := r.write(ctx, func(all map[string]entry) {
+		if err == nil && (own.Born != r.self.Born || own.Serving != serving || own.Until <= at.Add(rollLife-rollRenew).Unix()) {
+			_, _ = r.write(ctx, func(all map[string]entry) { // the next round tries again
 				all[r.self.Name] = r.entry(serving && len(r.strangers(all)) == 0 || own.Serving && serving)
-			}); err == nil {
-				renewed = at
-			}
+			})
 		}
 		select {
 		case <-ctx.Done():
