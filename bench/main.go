@@ -22,8 +22,9 @@ import (
 )
 
 type options struct {
-	Load loadCommand `cmd:"" hidden:"" help:"Send one load and print its outcome (used by run)."`
-	Run  runCommand  `cmd:"" default:"withargs" help:"Measure everything and write the results."`
+	Load        loadCommand        `cmd:"" hidden:"" help:"Send one load and print its outcome (used by run)."`
+	CacheMemory cacheMemoryCommand `cmd:"" hidden:"" help:"Fill the caches of three servers and print what one of them takes (used by run)."`
+	Run         runCommand         `cmd:"" default:"withargs" help:"Measure everything and write the results."`
 }
 
 type loadCommand struct {

@@ -92,7 +92,10 @@ func (r runCommand) own(ctx context.Context, c clock.Clock, out io.Writer, add f
 	if err := r.commits(ctx, s, add); err != nil {
 		return err
 	}
-	return r.memory(ctx, c, add)
+	if err := r.memory(ctx, c, add); err != nil {
+		return err
+	}
+	return r.cacheMemory(ctx, add)
 }
 
 // ratios measures each grant against its bare counterpart, in turn on the same

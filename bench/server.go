@@ -103,8 +103,11 @@ func (s *server) stop() {
 }
 
 // resident is the server's resident memory in MiB.
-func (s *server) resident() (float64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+func (s *server) resident() (float64, error) { return residentOf(s.cmd.Process.Pid) }
+
+// residentOf is a process's resident memory in MiB.
+func residentOf(pid int) (float64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, err
 	}
@@ -114,7 +117,7 @@ func (s *server) resident() (float64, error) {
 			return kib / 1024, err
 		}
 	}
-	return 0, problem.Unsupported.Errorf("cannot read the resident memory of the server")
+	return 0, problem.Unsupported.Errorf("cannot read the resident memory of process %d", pid)
 }
 
 // metric is the value of a metric without labels.

@@ -24,15 +24,18 @@ func name(key storage.SessionKey) string { return key.Realm + "/" + key.ID }
 
 func mark(tokens []byte) []byte { return append([]byte{isMark}, tokens...) }
 
-// stored is a session with its clients, which model.UserSession leaves out.
+// stored is a session with its clients, which model.UserSession leaves out, and
+// without its ids, which the entry's key has: memory is dear.
 type stored struct {
 	*model.UserSession
-	Clients map[string]*model.ClientSession `json:"clients"`
+	ID      string                          `json:"id,omitempty"`
+	RealmID string                          `json:"realmId,omitempty"`
+	Clients map[string]*model.ClientSession `json:"clients,omitempty"`
 }
 
 // encode is the entry of a session that was fetched under an entry of that epoch.
 func encode(epoch uint64, session *model.UserSession) ([]byte, error) {
-	text, err := json.Marshal(stored{session, session.Clients})
+	text, err := json.Marshal(stored{UserSession: session, Clients: session.Clients})
 	if err != nil {
 		return nil, err
 	}
@@ -43,9 +46,9 @@ func encode(epoch uint64, session *model.UserSession) ([]byte, error) {
 	return value, nil
 }
 
-// decode gives the session of an entry and the epoch that it was fetched in,
-// unless that is before the floor.
-func decode(value []byte, floor uint64) (session *model.UserSession, epoch uint64, ok bool) {
+// decode gives the session of a key's entry and the epoch that it was fetched
+// in, unless that is before the floor.
+func decode(key storage.SessionKey, value []byte, floor uint64) (session *model.UserSession, epoch uint64, ok bool) {
 	if len(value) == 0 || value[0] != isSession {
 		return nil, 0, false
 	}
@@ -57,7 +60,7 @@ func decode(value []byte, floor uint64) (session *model.UserSession, epoch uint6
 	if json.Unmarshal(value[1+n:], &s) != nil {
 		return nil, 0, false
 	}
-	s.UserSession.Clients = s.Clients
+	s.UserSession.ID, s.UserSession.RealmID, s.UserSession.Clients = key.ID, key.Realm, s.Clients
 	if s.Clients == nil {
 		s.UserSession.Clients = map[string]*model.ClientSession{}
 	}

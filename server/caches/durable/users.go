@@ -28,7 +28,7 @@ func (u users) Get(ctx context.Context, key storage.SessionKey) (*model.UserSess
 		return u.UserSessions.Get(ctx, key)
 	}
 	if ok {
-		session, _, fresh := decode(item.Value, kind.Cache.Floor())
+		session, _, fresh := decode(key, item.Value, kind.Cache.Floor())
 		if fresh && (session.Expires == 0 || session.Expires > u.s.cfg.Clock.Now().Unix()) {
 			return session, nil
 		}
@@ -129,7 +129,7 @@ func (u users) Touch(ctx context.Context, key storage.SessionKey, client string,
 		if err != nil || ok && item.Value[0] == isMark {
 			return nil
 		}
-		session, epoch, fresh := decode(item.Value, kind.Cache.Floor())
+		session, epoch, fresh := decode(key, item.Value, kind.Cache.Floor())
 		if !fresh { // this server's database has the touch already
 			_, _ = u.fetch(ctx, kind, key, item) // whether the cache gets it is not the caller's matter
 			return nil
