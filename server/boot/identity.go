@@ -188,6 +188,12 @@ func (g *identity) observe(store storage.Store, mesh caches.Mesh) {
 	g.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "gatehouse_cluster_members", Help: "Servers of the site's cluster, this one included."}, func() float64 {
 		view, _ := mesh.View()
 		return float64(len(view.Members))
+	}), prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "gatehouse_cluster_departed_members", Help: "Servers that were lost without a word and may be alive beyond a broken network."}, func() float64 {
+		view, _ := mesh.View()
+		return float64(len(view.Departed))
+	}), prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "gatehouse_cluster_view", Help: "Number of this server's view of the cluster; it grows with each change."}, func() float64 {
+		view, _ := mesh.View()
+		return float64(view.Number)
 	}))
 }
 
