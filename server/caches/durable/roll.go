@@ -23,6 +23,9 @@ const (
 	rollCheck, rollValid = time.Second, 2 * time.Second
 	// rollLook is how often a server that enters looks whether it has to wait on.
 	rollLook = 50 * time.Millisecond
+	// rollAgain is how long a server waits when another wrote at the same moment;
+	// rollTries of them are enough for 200 that boot at once.
+	rollAgain, rollTries = 5 * time.Millisecond, 400
 	// rollGiveUp is how long strangers are borne until they are told that this
 	// server serves nothing from its caches: they need not wait for it then.
 	rollGiveUp = 5 * time.Second
@@ -186,8 +189,22 @@ func readRoll(text []byte, err error) (map[string]entry, error) {
 	return all, err
 }
 
-// write changes the roll, without those that have expired.
+// write changes the roll, again and again where another server does so at the
+// same moment: any number may boot at once.
 func (r *roll) write(ctx context.Context, change func(map[string]entry)) (all map[string]entry, err error) {
+	for range rollTries {
+		if all, err = r.tryWrite(ctx, change); !problem.Is(err, problem.Conflict) {
+			return all, err
+		}
+		if err := clock.Sleep(ctx, r.clock, rollAgain); err != nil {
+			return nil, err
+		}
+	}
+	return all, err
+}
+
+// tryWrite changes the roll, without those that have expired, or is a Conflict.
+func (r *roll) tryWrite(ctx context.Context, change func(map[string]entry)) (all map[string]entry, err error) {
 	now := r.clock.Now()
 	err = r.store.ChangeSessions(ctx, func(tx storage.Sessions) error {
 		if all, err = readRoll(tx.SingleUse.Take(ctx, "", rollKey)); err != nil {
