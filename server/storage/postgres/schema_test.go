@@ -11,6 +11,8 @@ import (
 	"github.com/gatehouse-idp/gatehouse/internal/clock"
 	"github.com/gatehouse-idp/gatehouse/internal/clock/clocktest"
 	"github.com/gatehouse-idp/gatehouse/server/storage"
+	"github.com/gatehouse-idp/gatehouse/server/storage/postgres/postgrestest"
+	"github.com/gatehouse-idp/gatehouse/server/storage/storagetest"
 )
 
 func TestSoManyConnectionsStayOpen(t *testing.T) {
@@ -44,6 +46,20 @@ func TestSoManyConnectionsStayOpen(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+func TestDatabasesOfNewerPrograms(t *testing.T) {
+	server := postgrestest.Server(t)
+	storagetest.RunSchema(t, func(t testing.TB) string { return postgrestest.Database(t, server) }, open, func(t testing.TB, address, statement string) {
+		db, err := sql.Open("pgx", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = db.Close() }()
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	})
 }
 
 func TestTablesAreInTheSchemaThatIsNamed(t *testing.T) {

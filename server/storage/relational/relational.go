@@ -69,7 +69,11 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, errors.Join(problem.Internal.Errorf("cannot open the database: no clock given"), s.closeConns())
 	}
 	s.reads, s.writes = newGate(cfg.Read, s.cfg.Options), newGate(cfg.Write, s.cfg.Options)
-	if err := s.migrate(ctx); err != nil {
+	steps, err := readSteps(schemaFiles)
+	if err == nil {
+		err = s.migrate(ctx, steps)
+	}
+	if err != nil {
 		return nil, errors.Join(err, s.closeConns())
 	}
 	if err := s.warm(ctx, max(s.cfg.Options.InitialConns, s.cfg.Options.MinConns)); err != nil {

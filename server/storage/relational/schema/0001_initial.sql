@@ -1,3 +1,4 @@
+-- breaking: the first version
 CREATE TABLE realm        (realm TEXT NOT NULL, id TEXT NOT NULL, parent TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL, position BIGINT NOT NULL, version BIGINT NOT NULL, section TEXT NOT NULL, added INTEGER NOT NULL, doc TEXT NOT NULL, PRIMARY KEY (realm, id), UNIQUE (realm, parent, name));
 CREATE TABLE client       (realm TEXT NOT NULL, id TEXT NOT NULL, parent TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL, position BIGINT NOT NULL, version BIGINT NOT NULL, section TEXT NOT NULL, added INTEGER NOT NULL, doc TEXT NOT NULL, PRIMARY KEY (realm, id), UNIQUE (realm, parent, name));
 CREATE TABLE client_scope (realm TEXT NOT NULL, id TEXT NOT NULL, parent TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL, position BIGINT NOT NULL, version BIGINT NOT NULL, section TEXT NOT NULL, added INTEGER NOT NULL, doc TEXT NOT NULL, PRIMARY KEY (realm, id), UNIQUE (realm, parent, name));
