@@ -45,6 +45,7 @@ func keep[S storage.Store](store S, err error) (storage.Store, error) {
 type importCommand struct {
 	databaseFlags
 	File     []string `arg:"" help:"Realm files: one realm, several, or a realm's file and its users' files." type:"existingfile"`
+	Master   string   `name:"master-realm-name" default:"master" help:"The realm whose administrators manage all realms, as the servers' attribute master-realm-name says." placeholder:"NAME"`
 	Strategy string   `enum:"ignore-existing,overwrite,fail" default:"ignore-existing" help:"What a realm that exists already means."`
 	Override *bool    `hidden:"" help:"As Keycloak's: true is overwrite, false is ignore-existing."`
 }
@@ -55,6 +56,9 @@ var importStrategies = map[string]realmfile.Strategy{
 
 // Run imports the files, each whole or not at all, and says what it did.
 func (c importCommand) Run(ctx context.Context, env Env) (err error) {
+	if c.Master == "" {
+		return problem.Invalid.Errorf("cannot import: --master-realm-name is empty: want the name of a realm, as %s", model.Master)
+	}
 	store, err := c.open(ctx, env)
 	if err != nil {
 		return err
@@ -64,7 +68,7 @@ func (c importCommand) Run(ctx context.Context, env Env) (err error) {
 		c.Strategy = map[bool]string{true: "overwrite", false: "ignore-existing"}[*c.Override]
 	}
 	accounts := authentication.NewAccounts(store, passwords.NewHasher(0), env.Clock, zerolog.Nop())
-	options := realmfile.Options{Strategy: importStrategies[c.Strategy], Hash: func(ctx context.Context, realm *model.Realm, password string) (model.Credential, error) {
+	options := realmfile.Options{Strategy: importStrategies[c.Strategy], Master: c.Master, Hash: func(ctx context.Context, realm *model.Realm, password string) (model.Credential, error) {
 		return accounts.NewPassword(ctx, realm, password, false)
 	}}
 	for _, file := range c.File {
