@@ -25,6 +25,7 @@ func compatible(out io.Writer, old, next updateMetadata) bool {
 	if hostlink.Negotiate(before, after) == 0 {
 		c.refuse("gatehouse.protocol", before, after)
 	}
+	c.schema(old, next)
 	for _, group := range slices.Sorted(maps.Keys(next.Groups)) {
 		if ran, ok := old.Groups[group]; ok {
 			c.group(group, ran, next.Groups[group])
@@ -55,6 +56,17 @@ type comparison struct {
 
 func (c *comparison) refuse(what string, from, to any) {
 	c.refusals = append(c.refusals, fmt.Sprintf("'%s' is incompatible: %v -> %v", what, from, to))
+}
+
+// schema refuses two programs that cannot use one database: the older of them
+// has to know the oldest version that the newer one's schema still serves.
+func (c *comparison) schema(old, next updateMetadata) {
+	if old.Schema == 0 || next.Schema == 0 { // written by a version that told none
+		return
+	}
+	if min(old.Schema, next.Schema) < max(old.OldestSchema, next.OldestSchema) {
+		c.refuse("gatehouse.schema", old.Schema, next.Schema)
+	}
 }
 
 func (c *comparison) group(name string, from, to servergroups.ServerConfig) {

@@ -11,6 +11,7 @@ import (
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/profiles"
 	"github.com/gatehouse-idp/gatehouse/proto/hostlink"
+	"github.com/gatehouse-idp/gatehouse/server/storage/relational"
 	"github.com/gatehouse-idp/gatehouse/servergroups"
 )
 
@@ -63,7 +64,11 @@ type updateMetadata struct {
 	Version        string `json:"version"`
 	OldestProtocol uint32 `json:"oldest-protocol"`
 	NewestProtocol uint32 `json:"newest-protocol"`
-	Salt           []byte `json:"salt"`
+	// Schema is the version of the database's schema that the program makes, and
+	// OldestSchema the oldest whose programs may use it too; 0 is not told.
+	Schema       int64  `json:"schema,omitempty"`
+	OldestSchema int64  `json:"oldest-schema,omitempty"`
+	Salt         []byte `json:"salt"`
 	// Groups are what a server of a group is without anything of its own; Servers,
 	// by "host/server", what each one is with all that host and server add.
 	Groups  map[string]servergroups.ServerConfig `json:"server-groups"`
@@ -160,8 +165,10 @@ func (c compatibilityInput) describe(ctx context.Context, env Env, salt []byte) 
 			}
 		}
 	}
-	return updateMetadata{Format: metadataFormat, Version: version, OldestProtocol: hostlink.OldestProtocol,
-		NewestProtocol: hostlink.NewestProtocol, Salt: salt, Groups: groups, Servers: servers}, nil
+	m = updateMetadata{Format: metadataFormat, Version: version, OldestProtocol: hostlink.OldestProtocol,
+		NewestProtocol: hostlink.NewestProtocol, Salt: salt, Groups: groups, Servers: servers}
+	m.Schema, m.OldestSchema, err = relational.Schema()
+	return m, err
 }
 
 func (c compatibilityInput) read(ctx context.Context, env Env) (name string, text []byte, err error) {

@@ -159,3 +159,24 @@ func TestProgramsWithoutACommonProtocolDoNotRoll(t *testing.T) {
 		t.Errorf("%s", out.String())
 	}
 }
+
+func TestProgramsThatCannotShareADatabaseDoNotRoll(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		old, next updateMetadata
+		rolls     bool
+	}{
+		{"the same", updateMetadata{Schema: 3, OldestSchema: 2}, updateMetadata{Schema: 3, OldestSchema: 2}, true},
+		{"an additive step forward", updateMetadata{Schema: 3, OldestSchema: 2}, updateMetadata{Schema: 4, OldestSchema: 2}, true},
+		{"and back", updateMetadata{Schema: 4, OldestSchema: 2}, updateMetadata{Schema: 3, OldestSchema: 2}, true},
+		{"a breaking step forward", updateMetadata{Schema: 3, OldestSchema: 2}, updateMetadata{Schema: 4, OldestSchema: 4}, false},
+		{"and back", updateMetadata{Schema: 4, OldestSchema: 4}, updateMetadata{Schema: 3, OldestSchema: 2}, false},
+		{"metadata of a release that told none", updateMetadata{}, updateMetadata{Schema: 4, OldestSchema: 4}, true},
+	} {
+		var out strings.Builder
+		c.old.NewestProtocol, c.next.NewestProtocol = 1, 1
+		if got := compatible(&out, c.old, c.next); got != c.rolls || strings.Contains(out.String(), "gatehouse.schema") == c.rolls {
+			t.Errorf("%s (%d to %d): %v, want %v\n%s", c.name, c.old.Schema, c.next.Schema, got, c.rolls, out.String())
+		}
+	}
+}
