@@ -23,12 +23,9 @@ func (g *identity) eventStore(store storage.Store) *events.Store {
 	})
 }
 
-// happened tells both whom events are told.
-func (g *identity) happened(kept *events.Store) events.Publisher {
-	var all events.All
-	if log := g.eventLog(); log != nil {
-		all = append(all, log)
-	}
+// happened tells the database, and those listeners that the event's realm names.
+func (g *identity) happened(store storage.Store, kept *events.Store) events.Publisher {
+	all := events.All{&events.Listeners{Realms: keeper{store}, Known: map[string]events.Publisher{events.Logging: g.eventLog()}, Log: g.logger("server.events")}}
 	if kept != nil {
 		all = append(all, kept)
 	}

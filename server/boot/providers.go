@@ -20,9 +20,9 @@ type eventLog struct {
 // error-level and exclude-events, as the guide has them.
 func readEvents(cfg servergroups.ServerConfig) (e eventLog, err error) {
 	at := func(property string) []string {
-		return []string{identityName, "spi", "eventsListener", "provider", "jboss-logging", "properties", property}
+		return []string{identityName, "spi", "eventsListener", "provider", events.Logging, "properties", property}
 	}
-	e.on = enabled(cfg, "eventsListener", "jboss-logging")
+	e.on = enabled(cfg, "eventsListener", events.Logging)
 	e.exclude = cfg.List(at("exclude-events")...)
 	if e.success, err = level(cfg.String("DEBUG", at("success-level")...)); err != nil {
 		return e, err

@@ -110,7 +110,7 @@ func TestEventsAreKeptInTheDatabaseAsTheRealmSays(t *testing.T) {
 	g := &identity{environment: environment{process: Process{Clock: clock.Real(), Logs: logs.Discard()}.named("n", "s")}, cfg: cfg}
 	g.now.Store(&s)
 	kept := g.eventStore(store)
-	happened := g.happened(kept)
+	happened := g.happened(store, kept)
 	for _, typ := range []events.Type{events.Login, events.Logout, events.CodeToToken} {
 		happened.Publish(ctx, events.Event{Type: typ, Realm: "shop", Client: "app", User: "u", Session: "s", Remote: "192.0.2.1"})
 	}

@@ -84,7 +84,7 @@ func (g *identity) mount(store storage.Store, pages *themes.Set, outgoing *http.
 		clients  = clientauth.New(front, session, g.Clock, outgoing)
 		tokenIn  = bearer.Checker{Front: front, Sessions: session, Issuer: issuer}
 		ender    = &endsession.Ender{Store: store, Sessions: session, Issuer: issuer, HTTP: outgoing, Log: g.logger("server.tokens")}
-		happened = g.happened(kept)
+		happened = g.happened(store, kept)
 
 		protocols = map[string]authentication.Protocol{} // filled in below: each needs the processor
 		processor = authentication.New(authentication.Config{Store: store, Logins: session, Hasher: g.hasher, Themes: pages, Protocols: protocols, Events: happened, Clock: g.Clock, Log: g.logger("server.authentication")})
