@@ -107,7 +107,7 @@ func NewDistributed(cfg DistributedConfig) *Distributed {
 	h := fnv.New64a()
 	h.Write([]byte(self.Name))
 	d := &Distributed{
-		cfg: cfg, log: cfg.Log.With().Str("room", "caches").Str("cache", cfg.Name).Logger(),
+		cfg: cfg, log: cfg.Log.With().Str("cache", cfg.Name).Logger(),
 		self: peer{Name: self.Name, Born: self.Born}, id: mix(h.Sum64()) ^ uint64(self.Born),
 		place: &placement{}, changed: make(chan struct{}), progress: make(chan struct{}),
 		installed: make(chan struct{}, 1), kick: make(chan struct{}, 1),

@@ -89,7 +89,7 @@ func NewWork(cfg WorkConfig) *Work {
 		cfg.Lease = DefaultLease
 	}
 	w := &Work{
-		mesh: cfg.Mesh, clock: cfg.Clock, log: cfg.Log.With().Str("room", "caches").Logger(), lease: cfg.Lease,
+		mesh: cfg.Mesh, clock: cfg.Clock, log: cfg.Log, lease: cfg.Lease,
 		ready: make(chan struct{}), granted: map[string]*grant{}, held: map[string]*held{},
 		token: uint64(cfg.Clock.Now().UnixNano()), // other than before a restart
 	}

@@ -58,7 +58,7 @@ func New(cfg Config) (*Node, error) {
 		return nil, problem.Invalid.Errorf("cannot join the cluster as %q: %w", name, err)
 	}
 	n := &Node{
-		cfg: cfg, log: cfg.Log.With().Str("room", "cluster").Logger(),
+		cfg: cfg, log: cfg.Log,
 		joined: make(chan struct{}), changed: make(chan struct{}),
 		seen: map[string]Member{}, missing: map[string]Member{}, left: map[string]int64{},
 		self: Member{
