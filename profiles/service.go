@@ -102,6 +102,12 @@ func accessAuthorization() *Description {
 }
 
 func accessAudit() *Description {
+	file := func(typ, text string, more ...Attribute) Child {
+		return Child{Type: typ, Name: Wildcard, Description: &Description{Text: text, Effect: Live, Attributes: append([]Attribute{
+			{Name: "path", Type: String, Required: true, Effect: Live, Text: "The file."},
+			{Name: "relative-to", Type: String, Effect: Live, Text: "The name of the path that the file is below; the controller's folder when left out."},
+		}, more...)}}
+	}
 	return &Description{
 		Text:   "The record of every management operation.",
 		Effect: Live,
@@ -113,19 +119,24 @@ func accessAudit() *Description {
 					{Name: "log-boot", Type: Bool, Default: true, Effect: Live, Text: "Whether those of the boot are."},
 					{Name: "log-read-only", Type: Bool, Default: true, Effect: Live, Text: "Whether reads are."},
 				}}},
-			{Type: "file-handler", Name: Wildcard, Description: &Description{
-				Text: "A file of JSON lines.", Effect: Live,
-				Attributes: []Attribute{
-					{Name: "path", Type: String, Required: true, Effect: Live, Text: "The file."},
-					{Name: "relative-to", Type: String, Effect: Live, Text: "The name of the path that the file is below."},
-				}}},
+			file("file-handler", "A file of JSON lines.",
+				Attribute{Name: "rotate-at-startup", Type: Bool, Default: false, Effect: Live,
+					Text: "Whether what a controller finds in it when it starts is put aside, under a name with that moment. Old files are nobody's to remove but yours."}),
+			file("periodic-rotating-file-handler", "A file of JSON lines a day.",
+				Attribute{Name: "suffix", Type: String, Default: ".yyyy-MM-dd", Effect: Live,
+					Text: "What is put behind the name of a file whose time is over: a form as of Java's SimpleDateFormat, whose smallest part says how often. .yyyy-MM-dd-HH is every hour."}),
+			file("size-rotating-file-handler", "A file of JSON lines until it is large.",
+				Attribute{Name: "rotate-size", Type: Size, Default: "10m", Unit: "bytes", Effect: Live, Text: "The largest file."},
+				Attribute{Name: "max-backup-index", Type: Int, Default: int64(1), Range: &Range{0, 1000}, Effect: Live, Text: "How many older files stay, .1 the newest."}),
 			{Type: "syslog-handler", Name: Wildcard, Description: &Description{
 				Text: "A syslog receiver, RFC 5424.", Effect: Live,
 				Attributes: []Attribute{
 					{Name: "host", Type: String, Default: "localhost", Effect: Live, Text: "The receiver."},
 					{Name: "port", Type: Int, Default: int64(514), Range: &Range{1, 65535}, Effect: Live, Text: "Its port."},
 					{Name: "protocol", Type: String, Default: "udp", Allowed: []string{"udp", "tcp", "tls"}, Effect: Live, Text: "How to send."},
-					{Name: "facility", Type: String, Default: "user", Effect: Live, Text: "The facility."},
+					{Name: "facility", Type: String, Default: "user-level", Effect: Live,
+						Text: "The facility: user-level, log-audit, local-use-0 and the others of WildFly, or the usual keywords as user, authpriv, local0."},
+					{Name: "app-name", Type: String, Default: "gatehouse-audit", Effect: Live, Text: "APP-NAME of the messages."},
 				}}},
 		},
 	}

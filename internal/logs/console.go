@@ -10,9 +10,9 @@ import (
 // Console is the process's output.
 type Console struct{}
 
-func (Console) check() error      { return nil }
-func (Console) place() Output     { return nil }
-func (Console) open(t *Tree) sink { return t.console }
+func (Console) check() error     { return nil }
+func (Console) place() Output    { return nil }
+func (Console) open(u user) sink { return u.console }
 
 type consoleSink struct {
 	mu sync.Mutex

@@ -11,7 +11,6 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/gatehouse-idp/gatehouse/internal/clock"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 )
 
@@ -26,6 +25,8 @@ type File struct {
 	Suffix  string // it gets a new one when this date form gives another text; the old one's name then ends with that
 	MaxSize int64  // bytes; it gets a new one before it is larger; 0 for any
 	Backups int    // with MaxSize: so many old ones stay, .1 the newest
+	Aside   bool   // what was in it when it is opened is put aside, under a name with that moment
+	Private bool   // for its owner only
 }
 
 // place is the file, whatever is done with it.
@@ -39,8 +40,8 @@ func (f File) check() error {
 	return err
 }
 
-func (f File) open(t *Tree) sink {
-	s := &fileSink{File: f, tree: t, clock: t.config.Clock}
+func (f File) open(u user) sink {
+	s := &fileSink{File: f, user: u}
 	s.form, _ = parseDate(f.Suffix) // check has seen to it
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -53,9 +54,8 @@ func (f File) open(t *Tree) sink {
 // fileSink is an open File, or one that waits to be tried again.
 type fileSink struct {
 	File
-	tree  *Tree
-	clock clock.Clock
-	form  dateForm
+	user
+	form dateForm
 
 	mu     sync.Mutex
 	file   *os.File // nil: not open
@@ -92,14 +92,21 @@ func (s *fileSink) write(_ zerolog.Level, text []byte) {
 		return
 	}
 	if s.failed {
-		s.tree.say(zerolog.WarnLevel, nil, "writing log file "+s.Path+" again; lines lost: "+strconv.Itoa(s.lost))
+		s.say(zerolog.WarnLevel, nil, "writing log file "+s.Path+" again; lines lost: "+strconv.Itoa(s.lost))
 		s.failed, s.lost = false, 0
 	}
 }
 
 // start opens the file, making its folder.
 func (s *fileSink) start() error {
-	if err := os.MkdirAll(filepath.Dir(s.Path), 0o750); err != nil {
+	folder, mode := fs.FileMode(0o750), fs.FileMode(0o640)
+	if s.Private {
+		folder, mode = 0o700, 0o600
+	}
+	if err := os.MkdirAll(filepath.Dir(s.Path), folder); err != nil {
+		return err
+	}
+	if err := s.aside(); err != nil {
 		return err
 	}
 	flags := os.O_CREATE | os.O_WRONLY | os.O_APPEND
@@ -107,7 +114,7 @@ func (s *fileSink) start() error {
 		flags |= os.O_TRUNC
 		s.Replace = false // later openings go on with it
 	}
-	f, err := os.OpenFile(s.Path, flags, 0o640)
+	f, err := os.OpenFile(s.Path, flags, mode)
 	if err != nil {
 		return err
 	}
@@ -121,6 +128,25 @@ func (s *fileSink) start() error {
 		begun = info.ModTime()
 	}
 	s.period = s.form.format(begun)
+	return nil
+}
+
+// asideForm is UTC: names sort as they came.
+const asideForm = ".20060102T150405Z"
+
+// aside makes room for a new file, once.
+func (s *fileSink) aside() error {
+	if !s.Aside {
+		return nil
+	}
+	info, err := os.Stat(s.Path)
+	if err == nil && info.Size() > 0 {
+		err = os.Rename(s.Path, unused(s.Path+s.clock.Now().UTC().Format(asideForm)))
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	s.Aside = false // later openings go on with it
 	return nil
 }
 
@@ -180,7 +206,7 @@ func (s *fileSink) fail(err error) {
 	s.retry = s.clock.Now().Add(retryEvery)
 	if !s.failed {
 		s.failed = true
-		s.tree.say(zerolog.ErrorLevel, err, "cannot write log file "+s.Path+"; trying again")
+		s.say(zerolog.ErrorLevel, err, "cannot write log file "+s.Path+"; trying again")
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"bytes"
 
 	"github.com/rs/zerolog"
+
+	"github.com/gatehouse-idp/gatehouse/internal/clock"
 )
 
 // route is a handler at work: a level, a form and where lines go.
@@ -26,7 +28,14 @@ type Output interface {
 	check() error
 	// place is what only one handler may have; nil where any number may.
 	place() Output
-	open(t *Tree) sink
+	open(u user) sink
+}
+
+// user is who opens an output, and is told of trouble with it.
+type user struct {
+	console *consoleSink // nil: there is none
+	clock   clock.Clock
+	say     func(level zerolog.Level, err error, message string)
 }
 
 // sink writes lines. The caller holds the tree's lock for reading while it

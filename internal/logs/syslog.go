@@ -70,10 +70,10 @@ func (s Syslog) check() error {
 	return nil
 }
 
-func (s Syslog) open(t *Tree) sink {
+func (s Syslog) open(u user) sink {
 	ctx, cancel := context.WithCancel(context.Background())
 	k := &syslogSink{
-		Syslog: s, tree: t, clock: t.config.Clock, queue: make(chan []byte, queueSize),
+		Syslog: s, user: u, queue: make(chan []byte, queueSize),
 		ctx: ctx, cancel: cancel, ended: make(chan struct{}),
 	}
 	if k.Host = s.Host; k.Host == "" {
@@ -85,8 +85,7 @@ func (s Syslog) open(t *Tree) sink {
 
 type syslogSink struct {
 	Syslog
-	tree  *Tree
-	clock clock.Clock
+	user
 	queue chan []byte // whole messages, unframed
 	lost  atomic.Int64
 
@@ -222,14 +221,14 @@ func (k *syslogSink) fail(err error) {
 	}
 	if !k.failed && k.ctx.Err() == nil {
 		k.failed = true
-		k.tree.say(zerolog.ErrorLevel, err, "cannot send log lines to syslog "+k.Network+"://"+k.Address+"; trying again")
+		k.say(zerolog.ErrorLevel, err, "cannot send log lines to syslog "+k.Network+"://"+k.Address+"; trying again")
 	}
 }
 
 func (k *syslogSink) recovered() {
 	lost := k.lost.Swap(0)
 	if k.failed || lost > 0 {
-		k.tree.say(zerolog.WarnLevel, nil, "sending log lines to syslog "+k.Network+"://"+k.Address+"; lines lost: "+strconv.FormatInt(lost, 10))
+		k.say(zerolog.WarnLevel, nil, "sending log lines to syslog "+k.Network+"://"+k.Address+"; lines lost: "+strconv.FormatInt(lost, 10))
 	}
 	k.failed = false
 }

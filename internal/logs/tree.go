@@ -189,7 +189,7 @@ func (t *Tree) Configure(s Settings) error {
 	}
 	for _, r := range t.routes {
 		if r.sink == nil {
-			r.sink = opened(r.output, old).open(t)
+			r.sink = opened(r.output, old).open(user{t.console, t.config.Clock, t.say})
 		}
 	}
 	for name, c := range t.categories {
@@ -204,7 +204,7 @@ func opened(o Output, old map[string]*route) Output {
 	f, ok := o.(File)
 	for _, r := range old {
 		if ok && r.output.place() == f.place() {
-			f.Replace = false
+			f.Replace, f.Aside = false, false
 		}
 	}
 	if ok {

@@ -5,8 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -459,112 +457,6 @@ func TestAuditIsOnUnlessTheModelSaysOtherwise(t *testing.T) {
 		if access.Audited(write, c.tree) != c.write || access.Audited(read, c.tree) != c.read || access.Audited(off, c.tree) != c.turn {
 			t.Errorf("%+v", c)
 		}
-	}
-}
-
-func TestAuditGoesWhereTheModelSays(t *testing.T) {
-	dir := t.TempDir()
-	var failures []error
-	audit, err := access.NewAudit(access.AuditConfig{File: filepath.Join(dir, "audit.log"), Clock: clock.Real(), Failed: func(err error) { failures = append(failures, err) }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	receiver, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer receiver.Close()
-	_, port, err := net.SplitHostPort(receiver.LocalAddr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	tree, err := profiles.ParseTOML("t.toml", []byte(`
-[core-service.management.access.audit.file-handler.second]
-path = "second.log"
-[core-service.management.access.audit.file-handler.nowhere]
-path = "no/such/folder/audit.log"
-[core-service.management.access.audit.syslog-handler.central]
-host = "127.0.0.1"
-port = `+port+"\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	audit.DirectBy(tree)
-	audit.Record(access.Event{User: "eva"})
-	audit.Direct(nil)
-	audit.Record(access.Event{User: "adam"})
-	if err := audit.Close(); err != nil {
-		t.Fatal(err)
-	}
-	second, err := os.ReadFile(filepath.Join(dir, "second.log"))
-	if err != nil || !bytes.Contains(second, []byte(`"eva"`)) || bytes.Contains(second, []byte(`"adam"`)) {
-		t.Errorf("the file handler has %s, %v", second, err)
-	}
-	packet := make([]byte, 4096)
-	if err := receiver.SetReadDeadline(clock.Real().Now().Add(10 * time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	if n, _, err := receiver.ReadFrom(packet); err != nil || !bytes.Contains(packet[:n], []byte(`"eva"`)) {
-		t.Errorf("the syslog receiver has %s, %v", packet[:n], err)
-	}
-	if len(failures) != 1 {
-		t.Errorf("failures told: %v", failures)
-	}
-}
-
-func TestSyslogMessagesAreFramed_RFC5424_RFC6587(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	got := make(chan string, 1)
-	go func() {
-		conn, err := listener.Accept()
-		if err != nil {
-			got <- err.Error()
-			return
-		}
-		text, _ := io.ReadAll(conn) // what came before the end
-		got <- string(text)
-	}()
-	audit, err := access.NewAudit(access.AuditConfig{Syslog: "tcp://" + listener.Addr().String(), Clock: clock.Real()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	audit.Record(access.Event{User: "eva"})
-	if err := audit.Close(); err != nil {
-		t.Fatal(err)
-	}
-	text := <-got
-	length, message, _ := strings.Cut(text, " ")
-	if fmt.Sprint(len(message)) != length || !strings.HasPrefix(message, "<86>1 ") || !strings.HasSuffix(message, "}") {
-		t.Errorf("the receiver has %q", text)
-	}
-}
-
-func TestDeadSyslogReceiverIsToldOnceAndHoldsNothingUp(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
-	told := 0
-	audit, err := access.NewAudit(access.AuditConfig{Syslog: "tcp://" + address, Clock: clock.Real(), Failed: func(error) { told++ }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 10 {
-		audit.Record(access.Event{User: "eva"})
-	}
-	if told != 1 {
-		t.Errorf("told %d times", told)
-	}
-	if _, err := access.NewAudit(access.AuditConfig{Syslog: "carrier-pigeon", Clock: clock.Real()}); !problem.Is(err, problem.Invalid) {
-		t.Errorf("a receiver that makes no sense: %v", err)
 	}
 }
 

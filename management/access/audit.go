@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-idp/gatehouse/internal/clock"
+	"github.com/gatehouse-idp/gatehouse/internal/logs"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/profiles"
 )
@@ -37,7 +38,8 @@ type AuditConfig struct {
 	// Syslog names a syslog daemon: "local", or "udp://host:port",
 	// "tcp://host:port", "tls://host:port"; "" sends nothing.
 	Syslog string
-	// Failed is told of an event that could not be written; nil ignores it.
+	// Failed is told of an event that could not be written, and once of a
+	// destination that cannot be reached, by any goroutine; nil ignores it.
 	Failed func(error)
 	// Environment resolves the model's expressions, beside its system properties;
 	// nil knows nothing.
@@ -52,19 +54,20 @@ type Audit struct {
 	file   *os.File
 	size   int64
 	syslog io.WriteCloser
-	sinks  map[Destination]io.WriteCloser
-	told   string // what was last said of destinations that cannot be used
+	sinks  map[logs.Output]*logs.Lines // of the model
+	begun  map[string]bool             // files that were among them
+	told   string                      // what was last said of destinations that cannot be used
 }
 
 // NewAudit opens the audit log. Its zero destinations are valid: events then
 // go nowhere.
 func NewAudit(c AuditConfig) (*Audit, error) {
-	a := &Audit{config: c}
+	a := &Audit{config: c, sinks: map[logs.Output]*logs.Lines{}, begun: map[string]bool{}}
 	if err := a.open(); err != nil {
 		return nil, err
 	}
 	if c.Syslog != "" {
-		w, err := openSyslog(c.Syslog, c.Clock)
+		w, err := openSyslog(c.Syslog, c.Clock, a.failed)
 		if err != nil {
 			return nil, errors.Join(err, a.Close())
 		}
@@ -93,7 +96,7 @@ func (a *Audit) open() error {
 // /core-service=management/access=audit/logger=audit-log says so. Operations on
 // that resource itself always are, so that nobody turns the log off unseen.
 func Audited(op profiles.Operation, tree profiles.Tree) bool {
-	at := profiles.Address{{Type: "core-service", Name: "management"}, {Type: "access", Name: "audit"}, {Type: "logger", Name: "audit-log"}}
+	at := auditAddress.Child("logger", "audit-log")
 	switch {
 	case areaOf(op.Address) == auditArea && !op.ReadOnly():
 		return true

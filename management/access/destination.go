@@ -3,27 +3,25 @@ package access
 import (
 	"errors"
 	"fmt"
-	"io"
-	"os"
+	"net"
 	"path/filepath"
 	"slices"
+	"strings"
 
+	"github.com/gatehouse-idp/gatehouse/internal/logs"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/profiles"
 )
 
-// Destination is one more place that audit events go to, beside those of the
-// AuditConfig. Exactly one of its fields is set.
-type Destination struct {
-	File   string // appended to, mode 0600; relative to the folder of AuditConfig.File
-	Syslog string // as in AuditConfig
-}
+// auditAddress is where the model says what is recorded and where.
+var auditAddress = profiles.Address{{Type: "core-service", Name: "management"}, {Type: "access", Name: "audit"}}
 
-// Destinations are the file and syslog handlers that the model has below
+// Destinations are the handlers that the model has below
 // /core-service=management/access=audit, their expressions resolved by the
-// model's system properties and then by environment, which may be nil. One that
-// cannot be resolved is left out; the error names it.
-func Destinations(tree profiles.Tree, environment profiles.Lookup) (list []Destination, err error) {
+// model's system properties and then by environment, which may be nil. Files are
+// absolute, or relative to the folder of AuditConfig.File. One that cannot be
+// used is left out; the error names it.
+func Destinations(tree profiles.Tree, environment profiles.Lookup) (list []logs.Output, err error) {
 	r := resolver{tree: tree, lookup: tree.Lookup(nil)}
 	if environment != nil {
 		r.lookup = func(name string) (string, bool) {
@@ -33,25 +31,68 @@ func Destinations(tree profiles.Tree, environment profiles.Lookup) (list []Desti
 			return environment(name)
 		}
 	}
-	at := profiles.Address{{Type: "core-service", Name: "management"}, {Type: "access", Name: "audit"}}
 	var errs []error
-	for _, name := range tree.Names(at, "file-handler") {
-		path, err := r.path(at.Child("file-handler", name), nil)
-		if errs = append(errs, err); err == nil {
-			list = append(list, Destination{File: path})
+	writers := map[string]profiles.Address{} // by file
+	for _, typ := range []string{"file-handler", "periodic-rotating-file-handler", "size-rotating-file-handler"} {
+		for _, name := range tree.Names(auditAddress, typ) {
+			at := auditAddress.Child(typ, name)
+			file, err := r.file(at)
+			if other, taken := writers[file.Path]; taken && err == nil {
+				err = problem.Conflict.Errorf("cannot use %s: %s writes to %s already", at, other, file.Path)
+			}
+			if errs = append(errs, err); err == nil {
+				writers[file.Path] = at
+				list = append(list, file)
+			}
 		}
 	}
-	for _, name := range tree.Names(at, "syslog-handler") {
-		handler := at.Child("syslog-handler", name)
-		protocol, err1 := r.value(handler, "protocol")
-		host, err2 := r.value(handler, "host")
-		port, err3 := r.value(handler, "port")
-		err := errors.Join(err1, err2, err3)
+	for _, name := range tree.Names(auditAddress, "syslog-handler") {
+		receiver, err := r.receiver(auditAddress.Child("syslog-handler", name))
 		if errs = append(errs, err); err == nil {
-			list = append(list, Destination{Syslog: fmt.Sprintf("%v://%v:%v", protocol, host, port)})
+			list = append(list, receiver)
 		}
 	}
 	return list, errors.Join(errs...)
+}
+
+// file is where a handler of files writes.
+func (r resolver) file(at profiles.Address) (f logs.File, err error) {
+	path, err := r.path(at, nil)
+	if err != nil {
+		return f, err
+	}
+	f = logs.File{Path: filepath.Clean(path), Private: true}
+	switch at[len(at)-1].Type {
+	case "file-handler":
+		v, err := r.value(at, "rotate-at-startup")
+		f.Aside = v == true
+		return f, err
+	case "periodic-rotating-file-handler":
+		v, err := r.value(at, "suffix")
+		f.Suffix = fmt.Sprint(v)
+		return f, err
+	}
+	size, err1 := r.value(at, "rotate-size")
+	backups, err2 := r.value(at, "max-backup-index")
+	f.MaxSize, _ = size.(int64)
+	n, _ := backups.(int64)
+	f.Backups = int(n)
+	return f, errors.Join(err1, err2)
+}
+
+// receiver is where a handler of syslog sends.
+func (r resolver) receiver(at profiles.Address) (logs.Syslog, error) {
+	var errs []error
+	text := func(name string) string {
+		v, err := r.value(at, name)
+		errs = append(errs, err)
+		return fmt.Sprint(v)
+	}
+	s := logs.Syslog{
+		Network: text("protocol"), Address: net.JoinHostPort(text("host"), text("port")),
+		Facility: strings.ToLower(text("facility")), App: text("app-name"),
+	}
+	return s, errors.Join(errs...)
 }
 
 // resolver resolves attributes of a tree where the audit log is written.
@@ -109,6 +150,7 @@ func (a *Audit) DirectBy(tree profiles.Tree) {
 		return
 	}
 	list, err := Destinations(tree, a.config.Environment)
+	err = errors.Join(err, a.Direct(list))
 	text := ""
 	if err != nil {
 		text = err.Error()
@@ -120,57 +162,63 @@ func (a *Audit) DirectBy(tree profiles.Tree) {
 	if err != nil && news {
 		a.failed(err)
 	}
-	a.Direct(list)
 }
 
-// Direct makes the destinations those that are given: new ones are opened, those
-// that are not among them any more are closed. One that cannot be opened is
-// told to Failed and tried again with the next call.
-func (a *Audit) Direct(destinations []Destination) {
+// Direct makes the destinations those that are given, beside those of the
+// AuditConfig: new ones are opened, those that are not among them any more are
+// closed. One that makes no sense is left out; the error says why.
+func (a *Audit) Direct(destinations []logs.Output) error {
 	if a == nil {
-		return
+		return nil
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if len(destinations) == 0 && len(a.sinks) == 0 {
-		return
-	}
-	next := map[Destination]io.WriteCloser{}
+	wanted := map[logs.Output]bool{}
 	for _, d := range destinations {
-		s, open := a.sinks[d]
-		if !open {
-			w, err := a.openDestination(d)
-			if err != nil {
-				a.failed(err)
-				continue
-			}
-			s = w
-		}
-		next[d] = s
+		wanted[a.placed(d)] = true
 	}
-	for d, s := range a.sinks {
-		if _, kept := next[d]; !kept {
-			if err := s.Close(); err != nil {
-				a.failed(problem.Internal.Errorf("cannot close the audit log %+v: %w", d, err))
-			}
+	var errs []error
+	for d, s := range a.sinks { // before others open the same file
+		if !wanted[d] {
+			errs = append(errs, s.Close())
+			delete(a.sinks, d)
 		}
 	}
-	a.sinks = next
+	for d := range wanted {
+		if a.sinks[d] == nil {
+			errs = append(errs, a.openDestination(d))
+		}
+	}
+	return errors.Join(errs...)
 }
 
-func (a *Audit) openDestination(d Destination) (io.WriteCloser, error) {
-	if d.File == "" {
-		return openSyslog(d.Syslog, a.config.Clock)
+// placed is a destination with its file in the folder of AuditConfig.File, if it
+// is in no other.
+func (a *Audit) placed(d logs.Output) logs.Output {
+	f, ok := d.(logs.File)
+	if ok && !filepath.IsAbs(f.Path) {
+		f.Path = filepath.Join(filepath.Dir(a.config.File), f.Path)
+		return f
 	}
-	path := d.File
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(filepath.Dir(a.config.File), path)
+	return d
+}
+
+func (a *Audit) openDestination(d logs.Output) error {
+	opened := d
+	if f, ok := d.(logs.File); ok {
+		if f.Path == filepath.Clean(a.config.File) {
+			return problem.Conflict.Errorf("cannot write audit events to %s twice: it is the audit log that is always written", f.Path)
+		}
+		f.Aside = f.Aside && !a.begun[f.Path] // once a process
+		opened = f
+		a.begun[f.Path] = true
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	s, err := logs.OpenLines(opened, a.config.Clock, a.failed)
 	if err != nil {
-		return nil, problem.Internal.Errorf("cannot open the audit log: %w", err)
+		return problem.Invalid.Errorf("cannot write audit events to %+v: %w", d, err)
 	}
-	return f, nil
+	a.sinks[d] = s
+	return nil
 }
 
 // writeSinks writes a line to every destination of the model.
@@ -188,6 +236,6 @@ func (a *Audit) closeSinks() error {
 	for _, s := range a.sinks {
 		errs = append(errs, s.Close())
 	}
-	a.sinks = nil
+	clear(a.sinks)
 	return errors.Join(errs...)
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/gatehouse-idp/gatehouse/internal/clock"
+	"github.com/gatehouse-idp/gatehouse/internal/logs"
 	"github.com/gatehouse-idp/gatehouse/management/access"
 	"github.com/gatehouse-idp/gatehouse/profiles"
 )
@@ -122,7 +123,10 @@ func TestExpressionsOfAuditHandlersAreResolvedWhereTheyWrite(t *testing.T) {
 	}
 	environment := func(name string) (string, bool) { return dir, name == "log.dir" }
 	list, err := access.Destinations(tree, environment)
-	want := fmt.Sprint([]access.Destination{{File: filepath.Join(dir, "audits", "audit.json")}, {Syslog: "udp://localhost:1514"}})
+	want := fmt.Sprint([]logs.Output{
+		logs.File{Path: filepath.Join(dir, "audits", "audit.json"), Private: true},
+		logs.Syslog{Network: "udp", Address: "localhost:1514", Facility: "user-level", App: "gatehouse-audit"},
+	})
 	if fmt.Sprint(list) != want {
 		t.Errorf("%v, want %s", list, want)
 	}
