@@ -96,6 +96,10 @@ func (d *Desk) roll(ctx context.Context, r request, response api.Response, ro ro
 	case rollout.Restored:
 		return response, problem.Precondition.Errorf("rollout %s of revision %d failed: %s; what it changed was restored as revision %d%s", ro.ID, ro.Revision, ro.Problem, ro.RestoredAs, keptText(ro.Kept))
 	case rollout.Failed:
+		if ro.Before == 0 {
+			return response, problem.WithHint(problem.Precondition.Errorf("rollout %s failed: %s; no further server was restarted, and no change was taken back", ro.ID, ro.Problem),
+				"a restart makes no change of its own; if a change that waited for it is at fault, find it with :history and take it back with :revert(to=REVISION){rollout default}")
+		}
 		return response, problem.Precondition.Errorf("rollout %s of revision %d failed: %s", ro.ID, ro.Revision, ro.Problem)
 	}
 	return response, nil

@@ -55,7 +55,7 @@ func (e *Engine) carry(ctx context.Context, r Rollout) {
 			return
 		}
 		x.update(ctx, func(r *Rollout) { r.State, r.Problem = Restoring, err.Error() })
-		e.log.Warn().Str("rollout", r.ID).Err(err).Msg("rollout failed; taking its changes back")
+		e.log.Warn().Str("rollout", r.ID).Err(err).Bool("takes-back", r.Before != 0).Msg("rollout failed")
 	}
 	if x.r.Before == 0 {
 		x.finish(ctx, Failed, x.r.Problem)
