@@ -80,6 +80,7 @@ type passage struct {
 	routes   []string
 	reached  int  // how often it was written to a server that then did not answer
 	owed     bool // sending it once more is a retry
+	paid     bool // that the budget has given already
 	waits    bool // the last round ended because no server was there, and it may be sent later
 }
 
@@ -96,17 +97,17 @@ func (p *passage) round(last bool) (*http.Response, error) {
 			return nil, err
 		}
 		if p.owed {
-			if !p.budget.spend() {
+			if !p.paid && !p.budget.spend() {
 				p.pool.release(m)
 				return nil, err
 			}
 			p.metrics.retried(p.route)
-			p.owed = false
+			p.owed, p.paid = false, false
 		}
 		p.route, p.sticky = m.Route, sticky
 		p.attempts++
 		tried = append(tried, m)
-		resp, connected, failure := p.try(p.r, m, p.body)
+		resp, connected, failure := p.try(p.r, m, p.body, func() bool { return mayRepeat(p.r, p.body) && len(tried) < p.settings.Attempts })
 		switch {
 		case failure != nil:
 			if !p.failed(m, connected, failure) {
@@ -140,17 +141,22 @@ func (p *passage) failed(m *member, connected bool, err error) (again bool) {
 	if ctx.Err() != nil {
 		return false // the client has gone: nobody's fault
 	}
-	if p.pool.failed(m, !connected) {
+	lost := errors.Is(err, errDead) || errors.Is(err, errSilent)
+	if p.pool.failed(m, !connected || lost) {
 		p.metrics.ejected(m.Route)
 		p.log.Warn().Err(err).Str("server", m.Route).Msg("a server does not answer; leaving it alone for a while")
 	}
-	p.owed = true
+	p.owed, p.paid = true, errors.Is(err, errSilent)
 	if connected {
 		p.reached++
 		p.forget() // a server that died took its idle connections with it: nobody else is to find out by a request
 	}
-	return (!connected || safe(p.r.Method)) && p.body.again()
+	return !connected && p.body.again() || mayRepeat(p.r, p.body)
 }
+
+// mayRepeat reports whether a request may be sent again that a server may have
+// carried out already.
+func mayRepeat(r *http.Request, b *body) bool { return safe(r.Method) && b.again() }
 
 func safe(method string) bool {
 	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
@@ -210,15 +216,17 @@ func (p *passage) attempt(before error) (*http.Response, error) {
 	return resp, err
 }
 
-// try sends the request to one member. connected reports whether a connection
-// was there to write it to.
-func (d *dispatcher) try(r *http.Request, m *member, body *body) (resp *http.Response, connected bool, err error) {
+// try sends the request to one member, which may lose it to another one while
+// movable says so. connected reports whether a connection was there to write it
+// to.
+func (d *dispatcher) try(r *http.Request, m *member, body *body, movable func() bool) (resp *http.Response, connected bool, err error) {
 	var got atomic.Bool
-	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
+	ctx, giveUp := context.WithCancelCause(r.Context())
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn: func(string) { got.Store(false) }, // anew, when an idle connection turned out to be closed
 		GotConn: func(httptrace.GotConnInfo) { got.Store(true) },
 	})
-	out := r.WithContext(ctx) // a transport changes no header: attempts share them
+	out := r.WithContext(traced) // a transport changes no header: attempts share them
 	address := *r.URL
 	out.URL = &address
 	out.URL.Scheme, out.URL.Host = m.URL.Scheme, m.URL.Host
@@ -227,17 +235,24 @@ func (d *dispatcher) try(r *http.Request, m *member, body *body) (resp *http.Res
 		out.URL.RawQuery = r.URL.RawQuery
 	}
 	out.Body, out.GetBody = body.reader(), body.get()
-	d.pool.sent(m, out)
+	d.pool.sent(m, out, &flight{movable: movable, end: giveUp})
 	resp, err = d.next.RoundTrip(out)
 	d.pool.ended(m, out, judge(r, resp, err))
+	if cause := givenUp(ctx); cause != nil {
+		if err == nil { // at the moment when the answer began: its body cannot be read
+			resp.Body.Close()
+		}
+		err = cause
+	}
 	if err != nil {
 		d.pool.release(m)
+		giveUp(nil)
 		return nil, got.Load(), err
 	}
 	if resp.Header.Get(RefusedHeader) == "" {
 		d.pool.succeeded(m)
 	}
-	release := sync.OnceFunc(func() { d.pool.release(m) })
+	release := sync.OnceFunc(func() { giveUp(nil); d.pool.release(m) })
 	if rw, ok := resp.Body.(io.ReadWriteCloser); ok { // an upgraded connection
 		resp.Body = &upgraded{rw, release}
 	} else {

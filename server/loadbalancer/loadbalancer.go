@@ -147,7 +147,9 @@ type Balancer struct {
 
 // New makes a Balancer.
 func New(cfg Config) *Balancer {
-	b := &Balancer{cfg: cfg, pool: newPool(cfg.Clock, cfg.Settings.withDefaults())}
+	b := &Balancer{cfg: cfg}
+	forget, budget := func() { b.transport.Load().CloseIdleConnections() }, newBudget(cfg.Clock)
+	b.pool = newPool(cfg.Clock, cfg.Settings.withDefaults(), budget, forget)
 	b.Configure(cfg.Settings)
 	b.metrics = newMetrics(cfg.Metrics, b.pool)
 	// FlushInterval stays 0: what has a length is written when a buffer is full,
@@ -155,7 +157,7 @@ func New(cfg Config) *Balancer {
 	b.proxy = &httputil.ReverseProxy{
 		Rewrite:      b.rewrite,
 		BufferPool:   &buffers{},
-		Transport:    &dispatcher{clock: cfg.Clock, pool: b.pool, settings: b.now.Load, next: roundTripper{b}, forget: func() { b.transport.Load().CloseIdleConnections() }, metrics: b.metrics, budget: newBudget(cfg.Clock), log: cfg.Log},
+		Transport:    &dispatcher{clock: cfg.Clock, pool: b.pool, settings: b.now.Load, next: roundTripper{b}, forget: forget, metrics: b.metrics, budget: budget, log: cfg.Log},
 		ErrorLog:     log.New(proxyLog{cfg.Log}, "", 0),
 		ErrorHandler: b.fail,
 	}
@@ -180,7 +182,7 @@ func (b *Balancer) connections(s Settings) *http.Transport {
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true) // with TLS, where the server speaks it; measured, HTTP/1.1 is quicker without
 	return &http.Transport{
-		DialContext:           (&net.Dialer{Timeout: connectLimit}).DialContext,
+		DialContext:           newDialer().DialContext,
 		TLSClientConfig:       b.cfg.BackendTLS,
 		TLSHandshakeTimeout:   5 * connectLimit,
 		ResponseHeaderTimeout: s.Timeout,

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 )
 
 // fail answers when no server did.
@@ -19,6 +20,7 @@ func (b *Balancer) fail(w http.ResponseWriter, r *http.Request, err error) {
 		status, text = http.StatusServiceUnavailable, "Nobody can be logged in at the moment: no server is ready."
 	case errors.As(err, new(*http.MaxBytesError)):
 		status, text = http.StatusRequestEntityTooLarge, "What you sent is too large."
+	case errors.Is(err, syscall.ETIMEDOUT): // its host has vanished: however slow the server, its kernel answers
 	case errors.Is(err, errTooLong), errors.As(err, &timeout) && timeout.Timeout():
 		status, text = http.StatusGatewayTimeout, "The server took too long to answer."
 	}

@@ -31,12 +31,15 @@ const (
 
 // pool is the backends and their health.
 type pool struct {
-	clock clock.Clock
+	clock  clock.Clock
+	budget *budget // of retries
+	forget func()  // closes idle connections
 
 	mu       sync.Mutex
 	settings Settings
 	named    []Backend // by the domain
 	members  []*member
+	retired  []*member        // no longer named, and they owe answers
 	seen     map[string]*Seen // by route: outlives the member
 	turn     int              // where the search begins: equals take turns
 	changed  chan struct{}    // closed when the set or the settings change
@@ -47,19 +50,20 @@ type pool struct {
 // member is one backend with its record; pool.mu guards it.
 type member struct {
 	Backend
-	active   int                         // requests in flight
-	awaiting map[*http.Request]time.Time // sent, and no answer has begun
-	failures int                         // in a row
-	ejected  time.Time                   // not used before
+	active   int // requests in flight
+	awaiting map[*http.Request]*flight
+	failures int       // in a row
+	ejected  time.Time // not used before
 	ejection time.Duration
 	since    time.Time // when it came (back): the start of its slow start; zero: long ago
 	sick     int       // failed probes in a row
+	silent   int       // of them, the last that nobody answered
 	down     bool      // by its probes
 	closed   time.Time // when it last refused a request; zero: it did not since it came
 }
 
-func newPool(c clock.Clock, s Settings) *pool {
-	p := &pool{clock: c, changed: make(chan struct{}), seen: map[string]*Seen{}, queue: newQueue()}
+func newPool(c clock.Clock, s Settings, retries *budget, forget func()) *pool {
+	p := &pool{clock: c, budget: retries, forget: forget, changed: make(chan struct{}), seen: map[string]*Seen{}, queue: newQueue()}
 	p.configure(s)
 	return p
 }
@@ -92,9 +96,15 @@ func (p *pool) arrange() {
 	}
 	var next []*member
 	for _, b := range slices.Concat(p.settings.Static, p.named) {
-		i := slices.IndexFunc(p.members, func(m *member) bool { return m.Route == b.Route && m.URL.String() == b.URL.String() })
+		same := func(m *member) bool { return m.Route == b.Route && m.URL.String() == b.URL.String() }
+		for _, m := range p.retired {
+			if b.State == Dead && same(m) {
+				p.bury(m)
+			}
+		}
+		i := slices.IndexFunc(p.members, same)
 		if i < 0 {
-			m := &member{Backend: b, awaiting: map[*http.Request]time.Time{}}
+			m := &member{Backend: b, awaiting: map[*http.Request]*flight{}}
 			if !first {
 				m.since = now
 			}
@@ -103,9 +113,13 @@ func (p *pool) arrange() {
 		}
 		m := p.members[i]
 		if m.State != Ready && b.State == Ready { // restarted or resumed
-			m.failures, m.ejected, m.ejection, m.sick, m.down, m.closed, m.since = 0, time.Time{}, 0, 0, false, time.Time{}, now
+			m.failures, m.ejected, m.ejection, m.sick, m.silent, m.down, m.closed, m.since = 0, time.Time{}, 0, 0, 0, false, time.Time{}, now
 		}
+		died := m.State != Dead && b.State == Dead
 		m.Backend = b
+		if died {
+			p.bury(m)
+		}
 		next = append(next, m)
 	}
 	for _, m := range next {
@@ -116,6 +130,7 @@ func (p *pool) arrange() {
 	if living > 0 {
 		p.lost = now
 	}
+	p.retire(slices.DeleteFunc(slices.Clone(p.members), func(m *member) bool { return slices.Contains(next, m) }))
 	p.members = next
 	close(p.changed)
 	p.changed = make(chan struct{})
@@ -208,9 +223,7 @@ func (p *pool) succeeded(m *member) {
 	if m.failures > 0 && m.ejection > 0 {
 		m.since = p.clock.Now()
 	}
-	if !m.ejected.IsZero() || !m.closed.IsZero() {
-		p.queue.improved()
-	}
+	p.queue.improved()
 	m.failures, m.ejection, m.ejected, m.closed = 0, 0, time.Time{}, time.Time{}
 }
 

@@ -91,8 +91,8 @@ func (p *pool) scout(ctx context.Context, transport http.RoundTripper) {
 		for _, m := range p.shut() {
 			health, address := m.Health, m.URL // under the lock in shut: they change with the set
 			asked.Go(func() {
-				if health != nil && probe(ctx, transport, health.String()) || health == nil && listens(ctx, address) {
-					p.probed(m.member, true)
+				if health != nil && probe(ctx, transport, health.String()) == well || health == nil && listens(ctx, address) {
+					p.probed(m.member, well)
 				}
 			})
 		}
@@ -115,18 +115,21 @@ type suspect struct {
 }
 
 // shut are the members to ask: those that take requests, if they could be
-// reached.
+// reached, also when it is time to try them again: nobody else may do so.
 func (p *pool) shut() (out []suspect) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.clock.Now()
 	for _, m := range p.members {
-		if m.State.takes() && !m.open(now) && (m.Health != nil || now.Sub(m.closed) >= closedFor) {
+		if m.State.takes() && m.suspect() && (m.Health != nil || now.Sub(m.closed) >= closedFor) {
 			out = append(out, suspect{m, m.Health, m.URL})
 		}
 	}
 	return out
 }
+
+// suspect reports whether the member has answered nothing since it failed.
+func (m *member) suspect() bool { return !m.ejected.IsZero() || !m.closed.IsZero() }
 
 // deserted reports whether nobody waits; the next one that does calls a scout.
 func (p *pool) deserted() bool {

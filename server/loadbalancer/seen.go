@@ -31,8 +31,8 @@ func (b *Balancer) Seen() []Seen {
 	defer p.mu.Unlock()
 	overdue := map[string]int{}
 	for _, m := range p.members {
-		for _, since := range m.awaiting {
-			if clock.Since(p.clock, since) > overdueAfter {
+		for _, f := range m.awaiting {
+			if clock.Since(p.clock, f.since) > overdueAfter {
 				overdue[m.Route]++
 			}
 		}
@@ -48,10 +48,14 @@ func (b *Balancer) Seen() []Seen {
 }
 
 // sent notes a request that is on its way to a member.
-func (p *pool) sent(m *member, r *http.Request) {
+func (p *pool) sent(m *member, r *http.Request, f *flight) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	m.awaiting[r] = p.clock.Now()
+	f.since = p.clock.Now()
+	m.awaiting[r] = f
+	if m.State == Dead { // it ended since it was picked
+		p.giveUp(m, r, f, errDead)
+	}
 	if p.seen[m.Route] == nil {
 		p.seen[m.Route] = &Seen{Route: m.Route}
 	}
