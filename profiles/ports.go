@@ -4,25 +4,43 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // port is one port that a server of a host listens on.
 type port struct {
 	server  Address
 	binding string
-	address string // "" for all addresses
+	address place
 	number  int64
+	basis   string // the expressions in it, whose values the host has the last word on
+}
+
+// place is where a port listens.
+type place struct {
+	everywhere bool   // by a literal value
+	text       string // otherwise what it resolves to as far as the tree tells, and
+	basis      string // the expressions in it
+}
+
+// clashes reports whether two ports are one and the same on every host. Options
+// -D of an agent's command line and its environment are not in the tree, so
+// values of different expressions, or of an expression and a literal, may
+// differ there although they look equal here.
+func (p port) clashes(q port) bool {
+	return p.number == q.number && p.basis == q.basis &&
+		(p.address.everywhere || q.address.everywhere || p.address == q.address)
 }
 
 // host checks that no two servers of a host listen on one port. What only the
-// host can resolve is left out; it is checked there again.
+// host can tell is left to it: it checks before anything starts.
 func (c *checker) host(host string) {
 	at := Address{{"host", host}}
 	taken := map[int64][]port{}
 	for _, name := range c.t.Names(at, "server-config") {
 		for _, p := range c.serverPorts(at.Child("server-config", name)) {
 			for _, q := range taken[p.number] {
-				if q.address == p.address || q.address == "" || p.address == "" {
+				if p.clashes(q) {
 					c.issue(p.server, "", "listens on port %d (binding %q), and so does server %q of the host (binding %q); give one of them another port offset", p.number, p.binding, q.server.Last().Name, q.binding)
 				}
 			}
@@ -39,7 +57,8 @@ func (c *checker) serverPorts(server Address) []port {
 	sockets, _ := c.first("socket-binding-group", server, groupAt).(string)
 	socketsAt := Address{{"socket-binding-group", sockets}}
 	bindings := c.bindingsOf(socketsAt)
-	offset, ok := number(c.offset(server, groupAt, socketsAt), lookup)
+	shift := c.offset(server, groupAt, socketsAt)
+	offset, ok := number(shift, lookup)
 	if !ok {
 		return nil
 	}
@@ -54,10 +73,15 @@ func (c *checker) serverPorts(server Address) []port {
 		if !ok || n == 0 {
 			continue
 		}
+		basis := expressions(b["port"])
 		if fixed, _ := b["fixed-port"].(bool); !fixed {
 			n += offset
+			basis += expressions(shift)
 		}
 		if n < 1 || n > 65535 {
+			if expressions(shift) != "" {
+				continue
+			}
 			c.issue(server, "", "would listen on port %d (binding %q with its offset); ports are 1 to 65535", n, name)
 			continue
 		}
@@ -65,7 +89,7 @@ func (c *checker) serverPorts(server Address) []port {
 		if on == "" {
 			on = interfaceName
 		}
-		out = append(out, port{server, name, c.address(server, on, lookup), n})
+		out = append(out, port{server, name, c.address(server, on, lookup), n, basis})
 	}
 	return out
 }
@@ -108,19 +132,28 @@ func (c *checker) offset(server, group, sockets Address) any {
 	return int64(0)
 }
 
-// address is where an interface listens; "" when that is everywhere or not
-// known here.
-func (c *checker) address(server Address, name string, lookup Lookup) string {
+// address is where an interface listens.
+func (c *checker) address(server Address, name string, lookup Lookup) place {
 	for _, a := range []Address{server, server.Parent(), nil} {
 		at := a.Child("interface", name)
 		if !c.t.Has(at) {
 			continue
 		}
 		s, _ := c.t.Attribute(at, "inet-address").(string)
-		if out, err := Expand(s, lookup); err == nil && out != "0.0.0.0" && out != "::" {
-			return out
+		text, err := Expand(s, lookup)
+		if err != nil {
+			text = ""
 		}
-		return ""
+		basis := expressions(s)
+		return place{everywhere: basis == "" && (text == "" || text == "0.0.0.0" || text == "::"), text: text, basis: basis}
+	}
+	return place{everywhere: true}
+}
+
+// expressions is a value's text if it has expressions, "" otherwise.
+func expressions(v any) string {
+	if s, _ := v.(string); strings.Contains(s, "${") {
+		return s
 	}
 	return ""
 }
