@@ -1,10 +1,14 @@
 package loadbalancer_test
 
 import (
+	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,16 +17,44 @@ import (
 	"github.com/gatehouse-idp/gatehouse/server/loadbalancer"
 )
 
-// mute takes connections and never answers, as a process does that hangs.
-func mute(t *testing.T, route string) loadbalancer.Backend {
+// mute is a server that reads requests and never answers, as a process does
+// that hangs.
+type mute struct {
+	loadbalancer.Backend
+	read atomic.Int64 // connections on which a request came, not for its health
+}
+
+func newMute(t *testing.T, route string) *mute {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { l.Close() })
 	at := mustParse(t, "http://"+l.Addr().String())
-	return loadbalancer.Backend{Route: route, URL: at, Health: at.JoinPath("/health/ready")}
+	m := &mute{Backend: loadbalancer.Backend{Route: route, URL: at, Health: at.JoinPath("/health/ready")}}
+	var open sync.WaitGroup
+	t.Cleanup(open.Wait)
+	t.Cleanup(func() { l.Close() })
+	open.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			open.Go(func() { m.listen(conn) })
+		}
+	})
+	return m
+}
+
+// listen reads one request and waits for the client to go.
+func (m *mute) listen(conn net.Conn) {
+	defer conn.Close()
+	in := bufio.NewReader(conn)
+	if r, err := http.ReadRequest(in); err == nil && r.URL.Path == "/" {
+		m.read.Add(1)
+	}
+	_, _ = io.Copy(io.Discard, in)
 }
 
 // answer is what a client got.
@@ -52,25 +84,16 @@ func (f *front) send(method, route string) <-chan answer {
 	return got
 }
 
-func (f *front) active(route string) int {
-	for _, s := range f.Backends() {
-		if s.Route == route {
-			return s.Active
-		}
-	}
-	return 0
-}
-
 func TestWhatASilentServerOwesIsAskedOfAnother(t *testing.T) {
 	for _, named := range []bool{true, false} {
 		t.Run(fmt.Sprintf("named %v", named), func(t *testing.T) {
 			reg := prometheus.NewRegistry()
-			silent, other := mute(t, "silent"), newBackend(t, "other")
-			f := start(t, []loadbalancer.Backend{silent, other.entry(t, loadbalancer.Ready)}, func(c *loadbalancer.Config) {
+			silent, other := newMute(t, "silent"), newBackend(t, "other")
+			f := start(t, []loadbalancer.Backend{silent.Backend, other.entry(t, loadbalancer.Ready)}, func(c *loadbalancer.Config) {
 				c.Metrics, c.ProbeEvery = reg, 20*time.Millisecond
 			})
 			get, post := f.send("GET", "silent"), f.send("POST", "silent")
-			await(t, "both are under way", func() bool { return f.active("silent") == 2 })
+			await(t, "both are under way", func() bool { return silent.read.Load() == 2 })
 			if !named { // its host has lost the controller
 				f.Set([]loadbalancer.Backend{other.entry(t, loadbalancer.Ready)})
 			}
@@ -86,7 +109,7 @@ func TestWhatASilentServerOwesIsAskedOfAnother(t *testing.T) {
 			default:
 			}
 			silent.State = loadbalancer.Dead
-			f.Set([]loadbalancer.Backend{silent, other.entry(t, loadbalancer.Ready)})
+			f.Set([]loadbalancer.Backend{silent.Backend, other.entry(t, loadbalancer.Ready)})
 			if got := <-post; got.status != http.StatusBadGateway {
 				t.Errorf("POST: %+v, want 502 as soon as the server is known to be dead", got)
 			}
@@ -98,13 +121,13 @@ func TestWhatASilentServerOwesIsAskedOfAnother(t *testing.T) {
 }
 
 func TestWhatADeadServerOwesEndsAtOnce(t *testing.T) {
-	dead, other := mute(t, "dead"), newBackend(t, "other")
+	dead, other := newMute(t, "dead"), newBackend(t, "other")
 	dead.Health = nil
-	f := start(t, []loadbalancer.Backend{dead, other.entry(t, loadbalancer.Ready)})
+	f := start(t, []loadbalancer.Backend{dead.Backend, other.entry(t, loadbalancer.Ready)})
 	get, post := f.send("GET", "dead"), f.send("POST", "dead")
-	await(t, "both are under way", func() bool { return f.active("dead") == 2 })
+	await(t, "both are under way", func() bool { return dead.read.Load() == 2 })
 	dead.State = loadbalancer.Dead
-	f.Set([]loadbalancer.Backend{dead, other.entry(t, loadbalancer.Ready)})
+	f.Set([]loadbalancer.Backend{dead.Backend, other.entry(t, loadbalancer.Ready)})
 	if got := <-get; got.status != 200 {
 		t.Errorf("GET: %+v", got)
 	}
