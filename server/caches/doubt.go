@@ -3,6 +3,7 @@ package caches
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"sync"
 	"sync/atomic"
 )
@@ -28,10 +29,20 @@ func (w *Work) Doubt(ctx context.Context) error {
 	return w.Publish(ctx, doubtTopic, w.phase(func(n uint64) uint64 { return n | 1 }))
 }
 
-// Sure ends this member's doubt. Members that cannot be told learn it with
-// their next lease.
+// Sure ends this member's doubt and tells the others, until ctx ends: nothing
+// waits for them, those that cannot be told learn it with their next lease.
 func (w *Work) Sure(ctx context.Context) error {
-	return w.Publish(ctx, doubtTopic, w.phase(func(n uint64) uint64 { return n + n&1 }))
+	message := event(doubtTopic, w.phase(func(n uint64) uint64 { return n + n&1 }))
+	view, _ := w.mesh.View()
+	errs := make([]error, len(view.Members))
+	var wg sync.WaitGroup
+	for i, m := range view.Members {
+		if m.Name != w.mesh.Self().Name {
+			wg.Go(func() { _, errs[i] = w.mesh.Call(ctx, m.Name, workEvent, message) })
+		}
+	}
+	wg.Wait()
+	return errors.Join(errs...)
 }
 
 // Doubted reports whether any member, this one included, is in doubt.

@@ -165,7 +165,7 @@ func (w *Work) Publish(ctx context.Context, topic string, payload []byte) error 
 		return problem.Invalid.Errorf("cannot publish: topic of %d bytes, at most 255", len(topic))
 	}
 	w.apply(topic, payload)
-	message := append(append([]byte{byte(len(topic))}, topic...), payload...)
+	message := event(topic, payload)
 	targets := w.targets()
 	failed := make(chan error, len(targets))
 	for node, until := range targets {
@@ -178,15 +178,21 @@ func (w *Work) Publish(ctx context.Context, topic string, payload []byte) error 
 	return errors.Join(errs...)
 }
 
+func event(topic string, payload []byte) []byte {
+	return append(append([]byte{byte(len(topic))}, topic...), payload...)
+}
+
 // targets are the members to tell and until when each may serve from caches
-// without us. Members whose lease has ended are not told: they flush.
+// without us. One whose lease has ended serves nothing and flushes before it does
+// again: if it is in the view still it is told, but hardly waited for.
 func (w *Work) targets() map[string]time.Time {
 	now := w.clock.Now()
 	view, _ := w.mesh.View()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	targets := map[string]time.Time{}
+	targets, born := map[string]time.Time{}, map[string]int64{}
 	for _, m := range view.Members {
+		born[m.Name] = m.Born
 		if m.Name != w.mesh.Self().Name {
 			targets[m.Name] = now.Add(w.lease)
 		}
@@ -197,6 +203,9 @@ func (w *Work) targets() map[string]time.Time {
 			targets[node] = g.until
 		case !in:
 			g.dirty = true
+		case g.born == born[node]:
+			g.dirty = true
+			targets[node] = now.Add(w.lease / 20)
 		}
 	}
 	return targets

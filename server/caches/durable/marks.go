@@ -35,11 +35,12 @@ type placed struct {
 // begin prepares a change of the given sessions.
 func (s *Store) begin(ctx context.Context, keys ...storage.SessionKey) (*change, error) {
 	c := &change{s: s, marks: map[storage.SessionKey]*placed{}}
-	if s.trust.join() {
+	in, patience := s.trust.join()
+	if in {
 		c.doubt = true
 		return c, nil
 	}
-	limited, cancel := context.WithTimeout(ctx, markLimit)
+	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	err := c.place(limited, keys)
 	if err == nil {
@@ -53,6 +54,7 @@ func (s *Store) begin(ctx context.Context, keys ...storage.SessionKey) (*change,
 	if err := s.trust.doubt(ctx); err != nil {
 		return nil, err
 	}
+	s.trust.prolong()
 	c.doubt = true
 	return c, nil
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/server/caches"
 )
 
@@ -17,6 +18,12 @@ const (
 	raiseLimit = 5 * time.Second
 	// lookEvery is how often it is looked whether doubts can end.
 	lookEvery = 250 * time.Millisecond
+	// raiseAgain is how long a doubt goes on after a member did not answer: half
+	// of what the cluster takes to notice a lost one.
+	raiseAgain = time.Second
+	// sureLimit is how long the others are told that a doubt has ended: their
+	// next lease tells them too, and a write in doubt may be waiting.
+	sureLimit = 100 * time.Millisecond
 )
 
 // trust knows whether what is in the caches may be served. Writes that could
@@ -26,10 +33,12 @@ type trust struct {
 	cfg Config
 
 	mu       sync.Mutex
-	stale    int  // times that this server may have missed changes; 0: what is there is fresh
-	inDoubt  bool // this server makes everybody doubt
-	admits   bool // writes may join the doubt
-	writing  int  // writes in doubt under way
+	stale    int       // times that this server may have missed changes; 0: what is there is fresh
+	inDoubt  bool      // this server makes everybody doubt
+	told     bool      // everybody knows that
+	admits   bool      // writes may join the doubt
+	writing  int       // writes in doubt under way
+	again    time.Time // until then the doubt goes on
 	suspects map[string]bool
 	fenced   map[Cache]fenced
 
@@ -86,22 +95,47 @@ func (t *trust) reach(ctx context.Context, cache Cache, epoch uint64) error {
 }
 
 // join makes a write part of a doubt that everybody knows of, if there is one;
-// leave ends it.
-func (t *trust) join() bool {
+// leave ends it. Otherwise patience is how long to wait for marks: less while
+// the doubt is only being ended, as it goes on at once where a mark fails.
+func (t *trust) join() (in bool, patience time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.inDoubt && t.admits {
+	switch {
+	case t.inDoubt && t.told && t.admits:
 		t.writing++
-		return true
+		return true, 0
+	case t.inDoubt && t.told:
+		return false, peekLimit
 	}
-	return false
+	return false, markLimit
 }
 
-// doubt returns when everybody doubts, for one write; leave ends it.
+// reopen joins a doubt that everybody knows of, even one that is being ended.
+func (t *trust) reopen() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.inDoubt || !t.told {
+		return false
+	}
+	t.admits = true
+	t.writing++
+	return true
+}
+
+// doubt returns when everybody doubts, for one write; leave ends it. It takes
+// as long as a lease of Work where a member does not answer, but only for the
+// first write: the doubt goes on until the members are well again.
 func (t *trust) doubt(ctx context.Context) error {
-	t.telling <- struct{}{}
+	if t.reopen() {
+		return nil
+	}
+	select {
+	case t.telling <- struct{}{}:
+	case <-ctx.Done():
+		return problem.Timeout.Errorf("cannot change sessions: the other servers do not yet know of it: %w", ctx.Err())
+	}
 	defer func() { <-t.telling }()
-	if t.join() {
+	if t.reopen() {
 		return nil
 	}
 	t.mu.Lock()
@@ -116,8 +150,16 @@ func (t *trust) doubt(ctx context.Context) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.admits = true
+	t.told, t.admits = true, true
 	return nil
+}
+
+// prolong lets a doubt go on for a while: somebody does not answer.
+func (t *trust) prolong() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.again = t.cfg.Clock.Now().Add(raiseAgain)
+	t.admits = t.inDoubt && t.told
 }
 
 func (t *trust) leave() {
@@ -152,6 +194,10 @@ func (t *trust) settle(ctx context.Context) {
 	}
 	t.mu.Lock()
 	stale, mine := t.stale, t.inDoubt
+	if mine && t.cfg.Clock.Now().Before(t.again) {
+		t.mu.Unlock()
+		return
+	}
 	if mine {
 		t.admits = false
 	}
@@ -164,6 +210,7 @@ func (t *trust) settle(ctx context.Context) {
 	defer cancel()
 	if err := t.raise(limited); err != nil {
 		t.cfg.Log.Debug().Err(err).Msg("cannot raise the floors of the caches; sessions come from the database")
+		t.prolong()
 		return
 	}
 	t.mu.Lock()
@@ -213,9 +260,9 @@ func (t *trust) end(ctx context.Context) {
 		t.mu.Unlock()
 		return
 	}
-	t.inDoubt = false
+	t.inDoubt, t.told = false, false
 	t.mu.Unlock()
-	limited, cancel := context.WithTimeout(ctx, doubtLimit)
+	limited, cancel := context.WithTimeout(ctx, sureLimit)
 	defer cancel()
 	if err := t.cfg.Work.Sure(limited); err != nil {
 		t.cfg.Log.Debug().Err(err).Msg("not every server knows that sessions can be served from the caches again; their leases will tell them")
