@@ -3,7 +3,9 @@ package certs
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"net/url"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -11,55 +13,76 @@ import (
 )
 
 // Identity is what a process shows its peers: a key, a certificate and the
-// authority that it and they are signed by. It can be renewed while in use and
-// is safe for concurrent use.
+// authorities that it and they are signed by. It can be renewed, and its
+// authorities changed, while in use and is safe for concurrent use.
 type Identity struct {
-	now   func() time.Time
-	state atomic.Pointer[identity]
+	now      func() time.Time
+	changing sync.Mutex
+	state    atomic.Pointer[identity]
 }
 
+// identity is one state of an Identity; it is never changed.
 type identity struct {
 	certificate tls.Certificate
+	previous    *tls.Certificate // of an authority that does not issue any more, or nil
 	roots       *x509.CertPool
-	authority   *x509.Certificate
+	authorities []*x509.Certificate // the issuing one first
 }
 
-// NewIdentity makes an identity from a key, its certificate and the
-// authority's certificate, the latter two as PEM. The time source is what
-// certificates are checked against.
-func NewIdentity(key Key, certPEM, authorityPEM []byte, now func() time.Time) (*Identity, error) {
+// NewIdentity makes an identity from a key, its certificate and the certificates
+// of the authorities that it trusts, the issuing one first, the latter two as
+// PEM. The time source is what certificates are checked against.
+func NewIdentity(key Key, certPEM, authoritiesPEM []byte, now func() time.Time) (*Identity, error) {
 	id := &Identity{now: now}
-	return id, id.Renew(key, certPEM, authorityPEM)
+	return id, id.Renew(key, certPEM, authoritiesPEM)
 }
 
-// Renew replaces key and certificate; connections made from then on use them.
-func (id *Identity) Renew(key Key, certPEM, authorityPEM []byte) error {
-	cert, err := ParseCertificate(certPEM)
+// Renew replaces key, certificate and authorities; connections made from then on
+// use them. A certificate of an authority that is still trusted, and is not the
+// new one's, is kept for peers that trust no other.
+func (id *Identity) Renew(key Key, certPEM, authoritiesPEM []byte) error {
+	certificate, err := pair(key, certPEM)
 	if err != nil {
 		return err
 	}
-	authority, err := ParseCertificate(authorityPEM)
+	authorities, err := ParseCertificates(authoritiesPEM)
 	if err != nil {
 		return err
 	}
-	if !key.private.PublicKey.Equal(cert.PublicKey) {
-		return problem.Invalid.Errorf("cannot use certificate of %s: it does not belong to the key", Holder(cert))
+	id.changing.Lock()
+	defer id.changing.Unlock()
+	var previous *tls.Certificate
+	if old := id.state.Load(); old != nil {
+		previous = old.previous
+		if issuer(old.certificate.Leaf, authorities) != issuer(certificate.Leaf, authorities) {
+			previous = &old.certificate
+		}
 	}
-	roots := x509.NewCertPool()
-	roots.AddCert(authority)
-	id.state.Store(&identity{
-		certificate: tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key.private, Leaf: cert},
-		roots:       roots,
-		authority:   authority,
-	})
+	id.state.Store(newState(certificate, previous, authorities))
 	return nil
 }
+
+// pair is a certificate (PEM) with its key.
+func pair(key Key, certPEM []byte) (tls.Certificate, error) {
+	cert, err := ParseCertificate(certPEM)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	if !key.private.PublicKey.Equal(cert.PublicKey) {
+		return tls.Certificate{}, problem.Invalid.Errorf("cannot use certificate of %s: it does not belong to the key", Holder(cert))
+	}
+	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key.private, Leaf: cert}, nil
+}
+
+// ErrUnknownAuthority is in the error of a dialler whose peer shows a certificate
+// of an authority that it does not trust.
+var ErrUnknownAuthority = errors.New("unknown authority")
 
 // Holder is the URI this identity's certificate names.
 func (id *Identity) Holder() string { return Holder(id.state.Load().certificate.Leaf) }
 
-// Authority is the certificate of the identity's authority.
-func (id *Identity) Authority() *x509.Certificate { return id.state.Load().authority }
+// Authority is the certificate of the authority that issues now.
+func (id *Identity) Authority() *x509.Certificate { return id.state.Load().authorities[0] }
 
 // RenewAt is when two thirds of the certificate's life have passed.
 func (id *Identity) RenewAt() time.Time {
@@ -105,12 +128,12 @@ func (id *Identity) Server(required bool, allow Allow) *tls.Config {
 	}
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13,
-		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 			s := id.state.Load()
 			return &tls.Config{
 				MinVersion:       tls.VersionTLS13,
 				Time:             id.now,
-				Certificates:     []tls.Certificate{s.certificate},
+				Certificates:     []tls.Certificate{s.shown(hello.SupportedProtos, id.now())},
 				ClientCAs:        s.roots,
 				ClientAuth:       auth,
 				NextProtos:       []string{"h2", "http/1.1"},
@@ -130,13 +153,12 @@ func (id *Identity) Server(required bool, allow Allow) *tls.Config {
 func (id *Identity) Client(allow Allow) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13,
-		NextProtos: []string{"h2"},
+		NextProtos: WithHints([]string{"h2"}, id.Trusted()...),
 		// The peer's name is the URI in its certificate, not a DNS name:
 		// VerifyConnection below does the whole of the check.
 		InsecureSkipVerify: true,
-		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			c := id.state.Load().certificate
-			return &c, nil
+		GetClientCertificate: func(asked *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return id.state.Load().answering(asked, id.now()), nil
 		},
 		VerifyConnection: func(cs tls.ConnectionState) error {
 			s := id.state.Load()
@@ -151,7 +173,7 @@ func (id *Identity) Client(allow Allow) *tls.Config {
 func Pinned(fingerprint string, now func() time.Time, accept func(authority *x509.Certificate)) *tls.Config {
 	return &tls.Config{
 		MinVersion:         tls.VersionTLS13,
-		NextProtos:         []string{"h2"},
+		NextProtos:         WithHints([]string{"h2"}, fingerprint),
 		InsecureSkipVerify: true, // checked below, against the pinned authority
 		VerifyConnection: func(cs tls.ConnectionState) error {
 			for _, cert := range cs.PeerCertificates {
@@ -168,13 +190,26 @@ func Pinned(fingerprint string, now func() time.Time, accept func(authority *x50
 				}
 				return nil
 			}
-			return problem.Unauthorized.Errorf("cannot trust the controller: it is not of the authority %s that the join token names", fingerprint)
+			return problem.WithHint(
+				problem.Unauthorized.Errorf("cannot trust the controller: it is not of the authority %s that the join token or the caller names%s", fingerprint, others(cs.PeerCertificates)),
+				"when the domain's authority was rotated since, take a new join token (:add-host) or the new fingerprint, from a controller's own machine")
 		},
 	}
 }
 
-// ServerWithChain is Server, and shows the authority's certificate too, so that
-// a Pinned dialler can find it.
+// others names the authorities that a peer shows instead of the one looked for.
+func others(chain []*x509.Certificate) string {
+	text := ""
+	for _, c := range chain {
+		if c.IsCA {
+			text += ", it shows " + Fingerprint(c)
+		}
+	}
+	return text
+}
+
+// ServerWithChain is Server, and shows the authorities' certificates too, so that
+// a Pinned dialler can find its own.
 func (id *Identity) ServerWithChain(required bool, allow Allow) *tls.Config {
 	cfg := id.Server(required, allow)
 	inner := cfg.GetConfigForClient
@@ -183,10 +218,7 @@ func (id *Identity) ServerWithChain(required bool, allow Allow) *tls.Config {
 		if err != nil {
 			return nil, err
 		}
-		s := id.state.Load()
-		withChain := s.certificate
-		withChain.Certificate = [][]byte{s.certificate.Certificate[0], s.authority.Raw}
-		c.Certificates = []tls.Certificate{withChain}
+		c.Certificates[0] = id.state.Load().withChain(c.Certificates[0])
 		return c, nil
 	}
 	return cfg
@@ -212,6 +244,11 @@ func verifyServer(cs tls.ConnectionState, roots *x509.CertPool, now time.Time, a
 		KeyUsages:   []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	})
 	if err != nil {
+		if unknown := (x509.UnknownAuthorityError{}); errors.As(err, &unknown) {
+			return problem.WithHint(
+				problem.Unauthorized.Errorf("cannot trust the peer %q: its certificate is of no authority that is trusted here: %w", Holder(leaf), ErrUnknownAuthority),
+				"when the domain's authority was rotated while one of the two was away, that one must join again with a new token")
+		}
 		return problem.Unauthorized.Errorf("cannot trust the peer %q: %w", Holder(leaf), err)
 	}
 	if allow != nil {
