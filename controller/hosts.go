@@ -21,11 +21,15 @@ type hosts struct {
 	hostlink.UnimplementedHostLinkServer
 	authority *authority.Authority
 	publisher *publisher.Publisher
+	maySign   func(context.Context) error
 	log       zerolog.Logger
 }
 
 // Join implements hostlink.HostLinkServer.
 func (h *hosts) Join(stream grpc.BidiStreamingServer[hostlink.JoinMessage, hostlink.JoinMessage]) error {
+	if err := h.maySign(stream.Context()); err != nil {
+		return problem.ToGRPC(err)
+	}
 	name, err := h.authority.Join(authority.RoleHost, stream)
 	if err != nil {
 		h.log.Warn().Err(err).Str("host", name).Msg("host refused")
@@ -71,6 +75,9 @@ func (h *hosts) Sign(ctx context.Context, r *hostlink.SignRequest) (*hostlink.Ce
 			return nil, problem.ToGRPC(err)
 		}
 		holder = authority.Server(name, r.Server)
+	}
+	if err := h.maySign(ctx); err != nil {
+		return nil, problem.ToGRPC(err)
 	}
 	certificate, own, err := h.authority.Sign(r.CertificateRequest, holder)
 	if err != nil {

@@ -24,8 +24,11 @@ type installation struct {
 	Name        string `json:"name"`
 	Key         []byte `json:"key"`         // PEM
 	Certificate []byte `json:"certificate"` // PEM
-	Authority   []byte `json:"authority"`   // PEM
-	LogKey      []byte `json:"log-key"`     // seals the replicated log
+	Authority   []byte `json:"authority"`   // PEM: all that are trusted, the issuing one first
+	// Previous is the certificate of the authority that issued before, while a
+	// rotation goes on: for those that trust no newer one yet.
+	Previous *pair  `json:"previous,omitempty"`
+	LogKey   []byte `json:"log-key"` // seals the replicated log
 	// AuthorityKey (PEM) is here only from the first boot of a domain until the
 	// authority is replicated.
 	AuthorityKey []byte `json:"authority-key,omitempty"`
@@ -38,6 +41,12 @@ type installation struct {
 	Controllers []string `json:"controllers,omitempty"`
 
 	path string
+}
+
+// pair is a certificate with its key, both PEM.
+type pair struct {
+	Key         []byte `json:"key"`
+	Certificate []byte `json:"certificate"`
 }
 
 const installationFile = "controller.json"
@@ -62,7 +71,7 @@ func loadInstallation(dir string) (in installation, ok bool, err error) {
 // found makes the installation of a domain's first controller, with a new
 // authority and a new key for the log.
 func (in *installation) found(name string, now time.Time) error {
-	ca, err := certs.NewAuthority("Gatehouse domain", now)
+	ca, err := authority.NewCertificateAuthority(now)
 	if err != nil {
 		return err
 	}
@@ -115,12 +124,20 @@ func (in *installation) identity(now func() time.Time) (*certs.Identity, error) 
 	if err != nil {
 		return nil, err
 	}
-	return certs.NewIdentity(key, in.Certificate, in.Authority, now)
+	id, err := certs.NewIdentity(key, in.Certificate, in.Authority, now)
+	if err != nil || in.Previous == nil {
+		return id, err
+	}
+	if key, err = certs.ParseKey(in.Previous.Key); err != nil {
+		return nil, err
+	}
+	return id, id.Keep(key, in.Previous.Certificate)
 }
 
 // renew gives the controller a new key and certificate.
 func (in *installation) renew(a *authority.Authority, id *certs.Identity) error {
-	key, err := in.newKey(in.Name)
+	before, next := id.Issuer(), *in
+	key, err := next.newKey(in.Name)
 	if err != nil {
 		return err
 	}
@@ -128,12 +145,24 @@ func (in *installation) renew(a *authority.Authority, id *certs.Identity) error 
 	if err != nil {
 		return err
 	}
-	if in.Certificate, in.Authority, err = a.Sign(request, authority.Controller(in.Name)); err != nil {
+	if next.Certificate, next.Authority, err = a.Sign(request, authority.Controller(in.Name)); err != nil {
 		return err
 	}
-	if err := in.save(); err != nil {
+	list, err := certs.ParseCertificates(next.Authority)
+	if err != nil {
 		return err
 	}
+	switch {
+	case len(list) == 1:
+		next.Previous = nil
+	case certs.Fingerprint(list[0]) != before:
+		next.Previous = &pair{Key: in.Key, Certificate: in.Certificate}
+	}
+	if err := next.save(); err != nil {
+		return err
+	}
+	// The name is read without the lock: it stays.
+	in.Key, in.Certificate, in.Authority, in.Previous = next.Key, next.Certificate, next.Authority, next.Previous
 	return id.Renew(key, in.Certificate, in.Authority)
 }
 

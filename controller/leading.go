@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/gatehouse-idp/gatehouse/controller/domain"
@@ -22,6 +23,9 @@ func (p *parts) lead(ctx context.Context) {
 	}
 	p.publisher.Lead(true)
 	defer p.publisher.Lead(false)
+	var rotating sync.WaitGroup
+	rotating.Go(func() { p.desk.Rotations(ctx) })
+	defer rotating.Wait()
 	p.desk.Rollouts(ctx)
 }
 
@@ -225,23 +229,4 @@ func (p *parts) relay(ctx context.Context, changed <-chan struct{}) {
 		err = p.publisher.Relay(stream)
 	}
 	p.cfg.Log.Debug().Err(err).Msg("relay to the leader ended")
-}
-
-// keepCertificate renews this controller's certificate when two thirds of its
-// life have passed.
-func (p *parts) keepCertificate(ctx context.Context) error {
-	for {
-		wait := max(p.identity.RenewAt().Sub(p.cfg.Clock.Now()), time.Minute)
-		if clock.Sleep(ctx, p.cfg.Clock, wait) != nil {
-			return nil
-		}
-		p.installing.Lock()
-		err := p.in.renew(p.authority, p.identity)
-		p.installing.Unlock()
-		if err != nil {
-			p.cfg.Log.Error().Err(err).Msg("cannot renew this controller's certificate; trying again in a minute")
-			continue
-		}
-		p.cfg.Log.Info().Time("until", p.identity.RenewAt()).Msg("renewed this controller's certificate")
-	}
 }

@@ -150,7 +150,7 @@ func (p *parts) allow(peer *x509.Certificate) error {
 // serveNative serves hosts, other controllers and management clients.
 func (p *parts) serveNative(ctx context.Context) error {
 	options := append(api.Options(),
-		grpc.Creds(credentials.NewTLS(p.identity.ServerWithChain(false, p.allow))),
+		grpc.Creds(newHandshakes(credentials.NewTLS(p.identity.ServerWithChain(false, p.allow)), p.cfg.Clock, p.cfg.Log)),
 		grpc.MaxRecvMsgSize(messageLimit),
 		// Hosts and controllers probe every 10 s.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
@@ -158,8 +158,8 @@ func (p *parts) serveNative(ctx context.Context) error {
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
 	)
 	server := grpc.NewServer(options...)
-	hostlink.RegisterHostLinkServer(server, &hosts{authority: p.authority, publisher: p.publisher, log: p.cfg.Log})
-	peerlink.RegisterPeerLinkServer(server, &peers.Server{Domain: p.desk, Authority: p.authority, Publisher: p.publisher, LogKey: p.in.LogKey, Papers: p.papers})
+	hostlink.RegisterHostLinkServer(server, &hosts{authority: p.authority, publisher: p.publisher, maySign: p.maySign, log: p.cfg.Log})
+	peerlink.RegisterPeerLinkServer(server, &peers.Server{Domain: p.desk, Authority: p.authority, Publisher: p.publisher, LogKey: p.in.LogKey, Papers: p.papers, MaySign: p.maySign})
 	p.api.Register(server)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(p.listeners.native) }()

@@ -152,7 +152,7 @@ func New(c Config) (*Agent, error) {
 	}
 	a.link = controllerlink.New(controllerlink.Config{Host: a.host, Installation: store.Installation(),
 		Addresses: addresses, Join: token, Identities: store, Handler: handler{a},
-		MustJoin: a.snapshot.Revision == 0, Clock: c.Clock, Rand: c.Rand, Log: c.Log})
+		MustJoin: a.snapshot.Revision == 0, Trusts: a.relay.Trust, Clock: c.Clock, Rand: c.Rand, Log: c.Log})
 	return a, nil
 }
 

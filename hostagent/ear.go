@@ -78,6 +78,14 @@ func (e ear) Used(name string, usage *relaypb.Usage) {
 	}
 }
 
+// Trusted has the domain hear which authorities a server trusts and shows.
+func (e ear) Trusted(name string, trusted *relaypb.Trusted) {
+	e.a.mu.Lock()
+	e.a.server(name).trusted = trusted
+	e.a.mu.Unlock()
+	e.a.changed()
+}
+
 // troubled is what the domain wants to hear of at once: errors, and requests that
 // wait too long.
 func troubled(u *hostlink.ServerUsage) (n [2]uint64) {

@@ -45,6 +45,7 @@ type server struct {
 	usage    *hostlink.ServerUsage // nil: nothing is known; never changed
 	answered [2]uint64             // requests and errors at the last measurement
 	version  string                // of the program it runs
+	trusted  *relaypb.Trusted      // nil: it has not said
 }
 
 // server gives the entry of a name, made where needed; a.mu is held.
@@ -84,7 +85,7 @@ func (a *Agent) noticed(s supervisor.Status) {
 	a.mu.Lock()
 	v := a.server(s.Name)
 	if s.PID != v.status.PID { // another process: what the last one said is void
-		v.report, v.applied, v.required, v.refused, v.usage, v.version = nil, "", "", "", nil, ""
+		v.report, v.applied, v.required, v.refused, v.usage, v.version, v.trusted = nil, "", "", "", nil, "", nil
 	}
 	if s.State != supervisor.Starting {
 		delete(a.unheard, s.Name)
@@ -145,6 +146,7 @@ func (v *server) tell(a *Agent) *hostlink.ServerStatus {
 		Name: v.name, Group: v.wanted.Group, Profile: v.wanted.Profile, Site: v.wanted.Site,
 		State: string(v.status.State), Pid: uint32(v.status.PID), Restarts: uint32(v.status.Restarts),
 		Message: v.status.Message, Usage: v.usage, Ports: v.ports(), Address: v.address(a.local), Version: v.version,
+		Issuer: v.trusted.GetIssuer(), Authorities: v.trusted.GetAuthorities(),
 	}
 	if !v.status.Started.IsZero() {
 		s.StartedUnixMs = v.status.Started.UnixMilli()

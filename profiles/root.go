@@ -30,10 +30,10 @@ func buildDomain() *Description {
 			{Type: "system-property", Name: Wildcard, Description: systemProperty()},
 			{Type: "path", Name: Wildcard, Description: path()},
 			{Type: "rollout-plan", Name: Wildcard, Description: rolloutPlan()},
-			{Type: "core-service", Name: "management", Implicit: true, Description: managementService(true)},
+			{Type: "core-service", Name: "management", Implicit: true, Description: withAuthority(managementService(true))},
 			{Type: "host", Name: Wildcard, Description: host()},
 		},
-		Operations: slices.Concat(groupOperations(), documentOperations(), userOperations(), membershipOperations(), []OperationDescription{supportBundle()}),
+		Operations: slices.Concat(groupOperations(), documentOperations(), userOperations(), membershipOperations(), []OperationDescription{supportBundle(), rotateAuthority()}),
 	}
 }
 

@@ -9,10 +9,12 @@ package authority
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/x509"
 	"encoding/json"
 	"net/url"
 	"regexp"
+	"time"
 
 	"github.com/gatehouse-idp/gatehouse/controller/domain"
 	"github.com/gatehouse-idp/gatehouse/internal/certs"
@@ -64,12 +66,6 @@ func New(cfg Config) *Authority {
 	return &Authority{records: cfg.Records, presence: cfg.Presence, clock: cfg.Clock}
 }
 
-// stored is the value of the authority's record.
-type stored struct {
-	Certificate []byte `json:"certificate"` // PEM
-	Key         []byte `json:"key"`         // PEM
-}
-
 // Install makes ca the domain's authority, if it has none yet.
 func (a *Authority) Install(ctx context.Context, ca *certs.Authority) error {
 	if _, ok := a.records.Record(KindAuthority, current); ok {
@@ -80,6 +76,8 @@ func (a *Authority) Install(ctx context.Context, ca *certs.Authority) error {
 	if s.Certificate, s.Key, err = ca.Marshal(); err != nil {
 		return err
 	}
+	s.Decoy = make([]byte, 32)
+	rand.Read(s.Decoy)
 	value, err := json.Marshal(s)
 	if err != nil {
 		return err
@@ -87,36 +85,39 @@ func (a *Authority) Install(ctx context.Context, ca *certs.Authority) error {
 	return a.records.Put(ctx, KindAuthority, current, value, domain.Absent)
 }
 
-func (a *Authority) load() (*certs.Authority, error) {
-	r, ok := a.records.Record(KindAuthority, current)
-	if !ok {
-		return nil, problem.Unavailable.Errorf("cannot sign: the domain has no authority yet")
-	}
-	var s stored
-	if err := json.Unmarshal(r.Value, &s); err != nil {
-		return nil, problem.Internal.Errorf("cannot read the domain's authority: %w", err)
-	}
-	return certs.ParseAuthority(s.Certificate, s.Key)
+// NewCertificateAuthority makes an authority for a domain. Each has a name of its
+// own: peers tell by it which of two a listener accepts.
+func NewCertificateAuthority(now time.Time) (*certs.Authority, error) {
+	return certs.NewAuthority("Gatehouse domain "+rand.Text()[:8], now)
 }
 
-// Fingerprint identifies the domain's authority.
+// Fingerprint identifies the domain's authority: the one that issues.
 func (a *Authority) Fingerprint() (string, error) {
-	ca, err := a.load()
+	r, err := a.Rotation()
 	if err != nil {
 		return "", err
 	}
-	return certs.Fingerprint(ca.Certificate), nil
+	return certs.Fingerprint(r.Issuing), nil
 }
 
 // Sign issues a certificate (PEM) to holder for a request (DER) and gives the
-// authority's own (PEM) beside it. The caller has decided that it may be so.
-func (a *Authority) Sign(request []byte, holder *url.URL) (certificate, authority []byte, err error) {
-	ca, err := a.load()
+// authorities that are trusted (PEM, the issuing one first) beside it. The caller
+// has decided that it may be so.
+func (a *Authority) Sign(request []byte, holder *url.URL) (certificate, authorities []byte, err error) {
+	s, _, err := a.read()
 	if err != nil {
 		return nil, nil, err
 	}
+	ca, err := certs.ParseAuthority(s.Certificate, s.Key)
+	if err != nil {
+		return nil, nil, err
+	}
+	authorities = certs.EncodeCertificate(ca.Certificate.Raw)
+	if s.Other != nil {
+		authorities = append(authorities, s.Other.Certificate...)
+	}
 	certificate, err = ca.Sign(request, holder, a.clock.Now())
-	return certificate, certs.EncodeCertificate(ca.Certificate.Raw), err
+	return certificate, authorities, err
 }
 
 // Names of holders.

@@ -110,9 +110,13 @@ func (v verifier) credentials() scram.StoredCredentials {
 // fake gives a name that cannot join credentials that nobody can meet. They are
 // the same each time, so that asking twice does not tell them from real ones.
 func (a *Authority) fake(role, name string) scram.StoredCredentials {
-	r, _ := a.records.Record(KindAuthority, current)
+	s, _, err := a.read()
+	decoy := s.Decoy
+	if err == nil && decoy == nil { // made before there were rotations
+		decoy = decoyOf(s)
+	}
 	digest := func(use string) []byte {
-		sum := sha256.Sum256(append([]byte(use+"\x00"+role+"\x00"+name+"\x00"), r.Value...))
+		sum := sha256.Sum256(append([]byte(use+"\x00"+role+"\x00"+name+"\x00"), decoy...))
 		return sum[:]
 	}
 	return verifier{Salt: digest("salt")[:16], Iterations: iterations, StoredKey: digest("stored"), ServerKey: digest("server")}.credentials()

@@ -32,7 +32,8 @@ func TLS(listener net.Listener, advertise string, identity *certs.Identity, allo
 	layer := &layer{
 		Listener:  tls.NewListener(listener, identity.Server(true, admit)),
 		advertise: address(advertise),
-		dialer:    tls.Dialer{Config: identity.Client(admit)},
+		// Made for each connection: it says whom we trust at that moment.
+		dialer: func() *tls.Dialer { return &tls.Dialer{Config: identity.Client(admit)} },
 	}
 	t := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: layer,
@@ -49,14 +50,14 @@ func TLS(listener net.Listener, advertise string, identity *certs.Identity, allo
 type layer struct {
 	net.Listener
 	advertise address
-	dialer    tls.Dialer
+	dialer    func() *tls.Dialer
 }
 
 // Dial implements raft.StreamLayer.
 func (l *layer) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	return l.dialer.DialContext(ctx, "tcp", string(to))
+	return l.dialer().DialContext(ctx, "tcp", string(to))
 }
 
 // Addr is the address that others know.

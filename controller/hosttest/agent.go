@@ -51,6 +51,9 @@ type Agent struct {
 	// Quiet leaves out the statuses that follow a snapshot.
 	Quiet bool
 
+	// Stubborn agents are of a program that knows no rotation of the authority.
+	Stubborn bool
+
 	identity *certs.Identity
 
 	mu       sync.Mutex
@@ -61,6 +64,9 @@ type Agent struct {
 	view     hostlink.DirectoryView // of the link; only Connect's
 	revision uint64
 	checksum string
+
+	conn     *grpc.ClientConn // of the standing link
+	renewing sync.Mutex
 }
 
 // Join proves the token's secret at a controller and gets the host's
@@ -160,7 +166,7 @@ func (a *Agent) Connect(ctx context.Context, address string) error {
 		return problem.FromGRPC(err)
 	}
 	a.mu.Lock()
-	a.stream = stream
+	a.stream, a.conn = stream, conn
 	hello := &hostlink.Hello{Host: a.Name, Installation: a.Installation, Boot: "1",
 		Protocol: cmp.Or(a.Protocol, hostlink.NewestProtocol), Version: cmp.Or(a.Version, "test"), Facts: &hostlink.Facts{Cores: 4, MemoryBytes: 8 << 30},
 		HostOperations: a.Operations, Revision: a.revision, Checksum: a.checksum, Address: "127.0.0.1", DirectoryChanges: true}
@@ -198,6 +204,10 @@ func (a *Agent) take(i *hostlink.Instruction) {
 			a.send(&hostlink.Report{Report: &hostlink.Report_DirectoryLost{DirectoryLost: &hostlink.DirectoryLost{}}})
 		}
 		a.directed(d)
+	case *hostlink.Instruction_Trust:
+		if !a.Stubborn {
+			go a.trust(m.Trust)
+		}
 	case *hostlink.Instruction_Order:
 		go a.order(m.Order)
 	case *hostlink.Instruction_Probe:

@@ -141,6 +141,9 @@ func (d *Desk) removeController(ctx context.Context, r request) (api.Response, e
 	if err := d.authority.Revoke(ctx, authority.Controller(name)); err != nil {
 		return api.Response{}, err
 	}
+	if err := d.authority.Undeclare(ctx, name); err != nil {
+		return api.Response{}, err
+	}
 	return api.Response{}, d.replica.Delete(ctx, peers.KindController, name, domain.Any)
 }
 

@@ -16,9 +16,10 @@ const (
 	atRoot
 	atGroup
 	atHost
-	atServer  // /host=x/server=y: what runs
-	atConfig  // /host=x/server-config=y: how it is started
-	atLogging // /host=x/server=y/subsystem=logging: what it wrote
+	atServer    // /host=x/server=y: what runs
+	atConfig    // /host=x/server-config=y: how it is started
+	atAuthority // /core-service=management/authority=domain
+	atLogging   // /host=x/server=y/subsystem=logging: what it wrote
 )
 
 func shapeOf(a profiles.Address) shape {
@@ -37,6 +38,8 @@ func shapeOf(a profiles.Address) shape {
 		return atServer
 	case "host/server-config":
 		return atConfig
+	case "core-service/authority":
+		return atAuthority
 	case "host/server/subsystem":
 		return atLogging
 	}
@@ -75,6 +78,7 @@ func handlers(at shape) map[string]handler {
 			"register-host": (*Desk).registerHost, "revoke": (*Desk).revoke,
 			"controllers": (*Desk).controllers, "add-controller": (*Desk).addController,
 			"remove-controller": (*Desk).removeController, "transfer-leadership": (*Desk).transfer,
+			"rotate-authority": (*Desk).rotateAuthority,
 		})
 	case atGroup:
 		return withOrders("-servers", map[string]handler{"rolling-restart": (*Desk).rollingRestart})
@@ -90,6 +94,8 @@ func handlers(at shape) map[string]handler {
 	case atConfig:
 		return withOrders("", map[string]handler{
 			"read-log": (*Desk).readLog, "read-resource": (*Desk).readConfigured, "read-attribute": (*Desk).readConfigured})
+	case atAuthority:
+		return map[string]handler{"read-resource": (*Desk).readAuthority, "read-attribute": (*Desk).readAuthority}
 	case atLogging:
 		return map[string]handler{"list-log-files": (*Desk).logFiles, "read-log-file": (*Desk).logFiles}
 	}

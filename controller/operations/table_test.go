@@ -11,7 +11,7 @@ import (
 
 // places names an address of each kind.
 var places = map[shape]string{atRoot: "/", atGroup: "/server-group=g", atHost: "/host=h", atServer: "/host=h/server=s",
-	atConfig: "/host=h/server-config=s", atLogging: "/host=h/server=s/subsystem=logging"}
+	atConfig: "/host=h/server-config=s", atAuthority: "/core-service=management/authority=domain", atLogging: "/host=h/server=s/subsystem=logging"}
 
 func describedAt(t *testing.T, place string) *profiles.Description {
 	t.Helper()

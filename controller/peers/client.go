@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/gatehouse-idp/gatehouse/controller/authority"
@@ -74,7 +73,7 @@ func OnlyControllers(allow certs.Allow) certs.Allow {
 // is first used.
 func Dial(address string, identity *certs.Identity, allow certs.Allow) (*grpc.ClientConn, error) {
 	conn, err := grpc.NewClient("passthrough:///"+address,
-		grpc.WithTransportCredentials(credentials.NewTLS(identity.Client(OnlyControllers(allow)))),
+		grpc.WithTransportCredentials(newCredentials(identity, allow)),
 		// A leader that is lost without a word is noticed after a probe of 5 s and
 		// a wait of 2 s; a new leader is found sooner, by raft.
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 5 * time.Second, Timeout: 2 * time.Second, PermitWithoutStream: true}))

@@ -39,11 +39,16 @@ type Server struct {
 	LogKey    []byte // seals the replicated log
 	// Papers gives this controller's own files of a support bundle, by name.
 	Papers func() (map[string][]byte, error)
+	// MaySign is an error while this controller may know an older authority only.
+	MaySign func(context.Context) error
 }
 
 // Enrol implements peerlink.PeerLinkServer.
 func (s *Server) Enrol(stream grpc.BidiStreamingServer[hostlink.JoinMessage, hostlink.JoinMessage]) error {
-	_, err := s.Authority.Join(authority.RoleController, stream)
+	err := s.MaySign(stream.Context())
+	if err == nil {
+		_, err = s.Authority.Join(authority.RoleController, stream)
+	}
 	return problem.ToGRPC(err)
 }
 

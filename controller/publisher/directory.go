@@ -62,6 +62,14 @@ func (p *Publisher) directAll(ctx context.Context) {
 	}
 }
 
+// HeardFromAll reports whether this controller leads and knows the hosts of the
+// domain: each has reported, or had the time to.
+func (p *Publisher) HeardFromAll() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.leads && p.heardFromAll()
+}
+
 // heardFromAll reports whether every host of the domain has reported its servers
 // since this controller leads, or had the time to; p.mu is held.
 func (p *Publisher) heardFromAll() bool {

@@ -47,6 +47,7 @@ type outbox struct {
 	directory   *hostlink.Directory
 	lost        bool // the host cannot use a change of the directory
 	controllers []string
+	trust       *hostlink.Trust
 	queue       []*hostlink.Instruction
 	probe       bool
 }
@@ -187,6 +188,9 @@ func (l *link) take(c clock.Clock) []*hostlink.Instruction {
 	if out.welcome != nil {
 		list = append(list, &hostlink.Instruction{Instruction: &hostlink.Instruction_Welcome{Welcome: out.welcome}})
 	}
+	if out.trust != nil {
+		list = append(list, &hostlink.Instruction{Instruction: &hostlink.Instruction_Trust{Trust: out.trust}})
+	}
 	list = append(list, out.queue...)
 	if out.controllers != nil {
 		list = append(list, &hostlink.Instruction{Instruction: &hostlink.Instruction_Controllers{Controllers: &hostlink.Controllers{Addresses: out.controllers}}})
@@ -228,7 +232,7 @@ func (p *Publisher) welcome(l *link, hello *hostlink.Hello) {
 	}
 	s, ok := p.published[l.name]
 	l.offer(func(o *outbox) {
-		o.controllers, o.probe = p.controllers, true
+		o.controllers, o.trust, o.probe = p.controllers, p.trust, true
 		if ok && (s.wire.Checksum != hello.Checksum || s.wire.Revision < hello.Revision) {
 			o.snapshot = s.wire
 		}

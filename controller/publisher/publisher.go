@@ -12,12 +12,14 @@ package publisher
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	"github.com/gatehouse-idp/gatehouse/internal/clock"
+	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/profiles"
 	"github.com/gatehouse-idp/gatehouse/proto/hostlink"
 )
@@ -62,6 +64,7 @@ type Publisher struct {
 
 	published   map[string]snapshot // by host: the newest good one
 	controllers []string
+	trust       *hostlink.Trust // nil: not known yet
 	leads       bool
 	leadsSince  time.Time
 	complete    bool                           // the directory may be made: see heardFromAll
@@ -117,6 +120,8 @@ type HostState struct {
 	// when another controller publishes to it.
 	Wanted  string
 	Servers []*hostlink.ServerStatus // not to be changed
+	// Trusted is what the host said of the domain's authorities; nil before it did.
+	Trusted *hostlink.Trusted
 	// Skew is how far the host's clock is ahead of ours.
 	Skew time.Duration
 }
@@ -185,6 +190,33 @@ func (p *Publisher) SetControllers(addresses []string) {
 	for _, h := range p.hosts {
 		if l, ok := h.route.(*link); ok {
 			l.offer(func(o *outbox) { o.controllers = addresses })
+		}
+	}
+}
+
+// SetTrust tells all hosts which authorities (PEM, the issuing one first) count.
+func (p *Publisher) SetTrust(authorities []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.trust = &hostlink.Trust{Authorities: authorities}
+	for _, h := range p.hosts {
+		if l, ok := h.route.(*link); ok {
+			l.offer(func(o *outbox) { o.trust = p.trust })
+		}
+	}
+}
+
+// CutOff ends the links of this controller's hosts that have not said that they
+// show a certificate of one of these authorities (fingerprints). One that could
+// show it connects again.
+func (p *Publisher) CutOff(trusted []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for name, h := range p.hosts {
+		if l, ours := h.route.(*link); ours && !slices.Contains(trusted, h.state.Trusted.GetIssuer()) {
+			l.end(name, problem.WithHint(
+				problem.Unauthorized.Errorf("cannot keep the link of host %s: its certificate is of an authority that the domain does not trust any more", name),
+				"join again with a new token: :add-host(name=%s) on a controller", name))
 		}
 	}
 }

@@ -28,7 +28,7 @@ func (p *Publisher) up(r route, hello *hostlink.Hello) error {
 	h.route, h.hello = r, hello
 	h.state.Connected, h.state.Since = true, p.clock.Now()
 	h.state.Installation, h.state.Boot, h.state.Version = hello.Installation, hello.Boot, hello.Version
-	h.state.Address, h.state.Facts = hello.Address, hello.Facts
+	h.state.Address, h.state.Facts, h.state.Trusted = hello.Address, hello.Facts, nil
 	h.state.Revision, h.state.Checksum, h.state.Problem = hello.Revision, hello.Checksum, ""
 	p.log.Info().Str("host", hello.Host).Str("version", hello.Version).Str("address", hello.Address).Msg("host connected")
 	p.tapped(hello.Host, &hostlink.Report{Report: &hostlink.Report_Hello{Hello: hello}})
@@ -82,6 +82,9 @@ func (p *Publisher) report(name string, r route, report *hostlink.Report) {
 			l.redirect(l.directed)
 		}
 		return // between us and the host
+	case *hostlink.Report_Trusted:
+		h.state.Trusted = m.Trusted
+		p.notify()
 	case *hostlink.Report_OrderResult:
 		p.orderDone(m.OrderResult)
 	case *hostlink.Report_OrderOutput:

@@ -8,7 +8,7 @@ import (
 	"github.com/gatehouse-idp/gatehouse/proto/peerlink"
 )
 
-// relayQueued bounds what may wait on a relay, in either direction: two reports
+// relayQueued bounds what may wait on a relay, in either direction: up to four reports
 // for each of 1,000 hosts that come back at once, and orders for all of them. A
 // tap that overflows is ended; its controller relays anew, from the state.
 const relayQueued = 8192
@@ -84,6 +84,9 @@ func (p *Publisher) tap() *tap {
 		t.copy(name, &hostlink.Report{Report: &hostlink.Report_Hello{Hello: h.hello}})
 		t.copy(name, &hostlink.Report{Report: &hostlink.Report_Acknowledge{Acknowledge: &hostlink.Acknowledge{
 			Revision: h.state.Revision, Checksum: h.state.Checksum, Problem: h.state.Problem}}})
+		if h.state.Trusted != nil {
+			t.copy(name, &hostlink.Report{Report: &hostlink.Report_Trusted{Trusted: h.state.Trusted}})
+		}
 		if h.state.Servers != nil {
 			t.copy(name, &hostlink.Report{Report: &hostlink.Report_Servers{Servers: &hostlink.ServerStatuses{Servers: h.state.Servers}}})
 		}

@@ -44,6 +44,7 @@ type Observer interface {
 	Reported(server string, status *relaypb.Status)
 	Applied(server string, applied *relaypb.Applied)
 	Used(server string, usage *relaypb.Usage)
+	Trusted(server string, trusted *relaypb.Trusted)
 	Detached(server string)
 	// Refused: a server that is one of ours speaks no protocol that this agent
 	// speaks.
@@ -82,6 +83,7 @@ type Relay struct {
 	mu        sync.Mutex
 	servers   map[string]*entry
 	directory *relaypb.Directory
+	trust     *relaypb.Trust
 }
 
 // entry is what the relay knows of one server; Relay.mu guards it.
@@ -204,6 +206,19 @@ func (r *Relay) Publish(d *relaypb.Directory) {
 	for _, e := range r.servers {
 		if e.link != nil {
 			e.link.publish(d)
+		}
+	}
+}
+
+// Trust sets which authorities of the domain (PEM, the issuing one first) the
+// servers trust.
+func (r *Relay) Trust(authorities []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.trust = &relaypb.Trust{Authorities: authorities}
+	for _, e := range r.servers {
+		if e.link != nil {
+			e.link.entrust(r.trust)
 		}
 	}
 }

@@ -39,8 +39,11 @@ func (w *world) Applied(server string, a *relaypb.Applied) {
 	w.note("applied " + server + " " + a.GetRequired())
 }
 func (w *world) Used(server string, _ *relaypb.Usage) { w.note("used " + server) }
-func (w *world) Refused(server, why string)           { w.note("refused " + server) }
-func (w *world) Detached(server string)               { w.note("detached " + server) }
+func (w *world) Trusted(server string, t *relaypb.Trusted) {
+	w.note("trusted " + server + " " + t.GetIssuer())
+}
+func (w *world) Refused(server, why string) { w.note("refused " + server) }
+func (w *world) Detached(server string)     { w.note("detached " + server) }
 func (w *world) SaveKeys(server, token, key string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -23,6 +23,7 @@ type link struct {
 	mu            sync.Mutex
 	configuration *relaypb.Configuration
 	directory     *relaypb.Directory
+	trust         *relaypb.Trust
 	queue         []*relaypb.Instruction
 	asked         map[string]chan string
 	number        uint64
@@ -48,6 +49,7 @@ func (l *link) change(f func()) {
 
 func (l *link) configure(c *relaypb.Configuration) { l.change(func() { l.configuration = c }) }
 func (l *link) publish(d *relaypb.Directory)       { l.change(func() { l.directory = d }) }
+func (l *link) entrust(t *relaypb.Trust)           { l.change(func() { l.trust = t }) }
 func (l *link) enqueue(i *relaypb.Instruction)     { l.change(func() { l.queue = append(l.queue, i) }) }
 
 // ask sends a command; the channel gets the problem of its answer, or "".
@@ -74,12 +76,16 @@ func (l *link) answered(r *relaypb.CommandResult) {
 	}
 }
 
-// take gives what is to be sent now: configuration before directory before
-// commands, because a command may be about the configuration.
+// take gives what is to be sent now: trust first, because a server that starts
+// uses it to join its cluster; configuration before directory before commands,
+// because a command may be about the configuration.
 func (l *link) take() []*relaypb.Instruction {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var out []*relaypb.Instruction
+	if l.trust != nil {
+		out = append(out, &relaypb.Instruction{Instruction: &relaypb.Instruction_Trust{Trust: l.trust}})
+	}
 	if l.configuration != nil {
 		out = append(out, &relaypb.Instruction{Instruction: &relaypb.Instruction_Configuration{Configuration: l.configuration}})
 	}
@@ -87,7 +93,7 @@ func (l *link) take() []*relaypb.Instruction {
 		out = append(out, &relaypb.Instruction{Instruction: &relaypb.Instruction_Directory{Directory: l.directory}})
 	}
 	out = append(out, l.queue...)
-	l.configuration, l.directory, l.queue = nil, nil, nil
+	l.configuration, l.directory, l.trust, l.queue = nil, nil, nil, nil
 	return out
 }
 
@@ -181,7 +187,7 @@ func (r *Relay) admit(hello *relaypb.Hello, l *link) (key string, err error) {
 		e.link.close(problem.Conflict.Errorf("a newer link of the same server replaced it"))
 	}
 	e.link = l
-	l.configuration, l.directory = e.configuration, r.directory
+	l.configuration, l.directory, l.trust = e.configuration, r.directory, r.trust
 	return key, nil
 }
 
@@ -238,6 +244,8 @@ func (r *Relay) receive(stream relaypb.ConfigRelay_AttachServer, l *link) {
 			r.config.Observer.Applied(l.server, m.Applied)
 		case *relaypb.Report_Usage:
 			r.config.Observer.Used(l.server, m.Usage)
+		case *relaypb.Report_Trusted:
+			r.config.Observer.Trusted(l.server, m.Trusted)
 		case *relaypb.Report_CommandResult:
 			l.answered(m.CommandResult)
 		case *relaypb.Report_CertificateRequest:

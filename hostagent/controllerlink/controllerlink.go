@@ -77,7 +77,10 @@ type Config struct {
 	// MustJoin: Run fails when the domain refuses the host (rather than trying
 	// again), because it has nothing to work from.
 	MustJoin bool
-	Clock    clock.Clock
+	// Trusts, if not nil, hears which authorities of the domain (PEM, the issuing
+	// one first) count: at the start what is known, and each change.
+	Trusts func(authorities []byte)
+	Clock  clock.Clock
 	// Rand gives numbers in [0,1) for the back-off.
 	Rand func() float64
 	Log  zerolog.Logger
@@ -110,12 +113,15 @@ func (s State) String() string {
 
 // Link is a host's link to its domain.
 type Link struct {
-	config  Config
-	changed chan struct{} // statuses are to be sent
+	config   Config
+	changed  chan struct{} // statuses are to be sent
+	trusting chan struct{} // what the host trusts and shows is to be sent
+	renewing chan struct{} // the certificate may be due
 
 	mu        sync.Mutex
 	state     State
 	identity  *certs.Identity
+	stored    bundle // of identity
 	addresses []string
 	conn      *grpc.ClientConn // of the standing link
 	skew      *time.Duration
@@ -123,7 +129,7 @@ type Link struct {
 
 // New makes a link that Run establishes.
 func New(c Config) *Link {
-	return &Link{config: c, changed: make(chan struct{}, 1), addresses: slices.Clone(c.Addresses),
+	return &Link{config: c, changed: make(chan struct{}, 1), trusting: make(chan struct{}, 1), renewing: make(chan struct{}, 1), addresses: slices.Clone(c.Addresses),
 		state: State{Since: c.Clock.Now(), Problem: "not reached yet"}}
 }
 
@@ -152,12 +158,7 @@ func (l *Link) skewed(skew time.Duration) {
 }
 
 // Changed has the statuses reported soon; many calls make one report.
-func (l *Link) Changed() {
-	select {
-	case l.changed <- struct{}{}:
-	default:
-	}
-}
+func (l *Link) Changed() { wake(l.changed) }
 
 // Run keeps the link until ctx ends. It fails only when the domain refuses the
 // host and Config.MustJoin is set.
@@ -330,7 +331,8 @@ func (l *Link) Sign(ctx context.Context, server string, request []byte) (certifi
 }
 
 // keepRenewed renews the host's certificate when two thirds of its life have
-// passed, and tries again every minute where that fails.
+// passed or another authority issues now, and tries again every minute, or with
+// the next link, where that fails.
 func (l *Link) keepRenewed(ctx context.Context) {
 	tick := l.config.Clock.NewTicker(time.Minute)
 	defer tick.Stop()
@@ -339,11 +341,12 @@ func (l *Link) keepRenewed(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		case <-l.renewing:
 		}
 		l.mu.Lock()
 		id, conn := l.identity, l.conn
 		l.mu.Unlock()
-		if id == nil || conn == nil || l.config.Clock.Now().Before(id.RenewAt()) {
+		if id == nil || conn == nil || !id.Due() {
 			continue
 		}
 		if err := l.renew(ctx, id); err != nil && !errors.Is(err, context.Canceled) {
@@ -365,11 +368,19 @@ func (l *Link) renew(ctx context.Context, id *certs.Identity) error {
 	if err != nil {
 		return err
 	}
-	if err := l.saveIdentity(key, certificate, authority); err != nil {
+	authority = id.Preferred(certificate, authority)
+	l.mu.Lock()
+	joined := l.stored.Joined
+	l.mu.Unlock()
+	if err := l.saveIdentity(key, certificate, authority, joined); err != nil {
 		return err
 	}
-	l.config.Log.Info().Str("host", l.config.Host).Msg("renewed the host's certificate")
-	return id.Renew(key, certificate, authority)
+	if err := id.Renew(key, certificate, authority); err != nil {
+		return err
+	}
+	l.config.Log.Info().Str("host", l.config.Host).Str("authority", id.Issuer()).Msg("renewed the host's certificate")
+	wake(l.trusting)
+	return nil
 }
 
 // holderOf is the name in a host's certificate.

@@ -3,6 +3,7 @@ package controllerlink
 import (
 	"context"
 	"crypto/x509"
+	"slices"
 	"sync"
 
 	"github.com/xdg-go/scram"
@@ -79,7 +80,7 @@ func (l *Link) join(ctx context.Context, address string) (*certs.Identity, error
 		return nil, problem.Invalid.Errorf("cannot join the domain at %s: %w", address, err)
 	}
 	defer func() { _ = conn.Close() }()
-	key, certificate, err := l.converse(ctx, conn)
+	key, issued, err := l.converse(ctx, conn)
 	seen.Lock()
 	defer seen.Unlock()
 	if err != nil {
@@ -88,27 +89,50 @@ func (l *Link) join(ctx context.Context, address string) (*certs.Identity, error
 		}
 		return nil, problem.KindOf(err).Errorf("cannot join the domain at %s as host %q: %w", address, l.config.Host, problem.FromGRPC(err))
 	}
-	authority := certs.EncodeCertificate(seen.authority.Raw) // the pinned one, whatever was sent
-	id, err := certs.NewIdentity(key, certificate, authority, l.config.Clock.Now)
+	certificate, authorities, err := l.checked(issued, seen.authority)
+	if err != nil {
+		return nil, err
+	}
+	id, err := certs.NewIdentity(key, certificate, authorities, l.config.Clock.Now)
 	if err != nil {
 		return nil, err
 	}
 	if id.Holder() != holderOf(l.config.Host) {
 		return nil, notOurs(l.config.Host, id.Holder())
 	}
-	if err := l.saveIdentity(key, certificate, authority); err != nil {
+	if err := l.saveIdentity(key, certificate, authorities, l.config.Join.Fingerprint); err != nil {
 		return nil, err
 	}
 	l.mu.Lock()
 	l.identity = id
 	l.mu.Unlock()
 	l.config.Log.Info().Str("host", l.config.Host).Str("controller", address).Msg("joined the domain")
+	if l.config.Trusts != nil {
+		l.config.Trusts(id.Authorities())
+	}
 	return id, nil
+}
+
+// checked gives what was issued, with the authorities that the controller trusts:
+// the pinned one is among them, or alone where the answer does not say so.
+func (l *Link) checked(issued *hostlink.Certificate, pinned *x509.Certificate) (certificate, authorities []byte, err error) {
+	list, err := certs.ParseCertificates(issued.GetAuthority())
+	if err != nil || !slices.ContainsFunc(list, pinned.Equal) {
+		list = []*x509.Certificate{pinned}
+	}
+	leaf, err := certs.ParseCertificate(issued.GetCertificate())
+	if err != nil {
+		return nil, nil, err
+	}
+	if !slices.ContainsFunc(list, func(a *x509.Certificate) bool { return leaf.CheckSignatureFrom(a) == nil }) {
+		return nil, nil, problem.Unauthorized.Errorf("cannot join the domain as host %q: the certificate it got is of none of the domain's authorities", l.config.Host)
+	}
+	return issued.GetCertificate(), certs.EncodeCertificates(list), nil
 }
 
 // converse runs the Join call: SCRAM-SHA-256 (RFC 5802, RFC 7677), then the
 // certificate.
-func (l *Link) converse(ctx context.Context, conn *grpc.ClientConn) (certs.Key, []byte, error) {
+func (l *Link) converse(ctx context.Context, conn *grpc.ClientConn) (certs.Key, *hostlink.Certificate, error) {
 	key, err := certs.NewKey()
 	if err != nil {
 		return key, nil, err
@@ -151,7 +175,7 @@ func (l *Link) converse(ctx context.Context, conn *grpc.ClientConn) (certs.Key, 
 			if !talk.Valid() {
 				return key, nil, problem.Unauthorized.Errorf("the controller has not shown that it knows the secret")
 			}
-			return key, m.Certificate.GetCertificate(), nil
+			return key, m.Certificate, nil
 		default:
 			return key, nil, problem.Invalid.Errorf("the controller answered with an unknown message")
 		}

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/gatehouse-idp/gatehouse/internal/certs"
@@ -50,8 +49,9 @@ type session struct {
 // connect holds a link to one controller until it breaks. worked is set once
 // the controller has instructed the host.
 func (l *Link) connect(ctx context.Context, address string, id *certs.Identity, worked *bool) error {
+	var tried handshake
 	conn, err := grpc.NewClient(target(address),
-		grpc.WithTransportCredentials(credentials.NewTLS(id.Client(onlyControllers))),
+		grpc.WithTransportCredentials(tried.credentials(id)),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
 		// The shortest that gRPC allows a client: a cut cable is noticed in 15 s.
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}))
@@ -64,7 +64,7 @@ func (l *Link) connect(ctx context.Context, address string, id *certs.Identity, 
 
 	stream, err := l.open(ctx, cancel, conn)
 	if err != nil {
-		return problem.FromGRPC(err)
+		return tried.explain(problem.FromGRPC(err), l.config.Host)
 	}
 	s := &session{link: l, stream: stream, ctx: ctx, out: make(chan *hostlink.Report), cancels: map[string]context.CancelFunc{}}
 	var sending sync.WaitGroup
@@ -79,6 +79,9 @@ func (l *Link) connect(ctx context.Context, address string, id *certs.Identity, 
 			l.Changed()
 		}
 	})
+	if !*worked {
+		return tried.explain(problem.FromGRPC(err), l.config.Host)
+	}
 	return problem.FromGRPC(err)
 }
 
@@ -122,6 +125,10 @@ func (s *session) send(cancel context.CancelFunc) {
 		case <-s.ctx.Done():
 			return
 		case r = <-s.out:
+		case <-s.link.trusting:
+			if r = s.link.trusted(); r == nil {
+				continue
+			}
 		case <-s.link.changed:
 			list := s.link.config.Handler.Statuses()
 			if list == nil {
@@ -173,6 +180,8 @@ func (s *session) receive(instructed func()) error {
 			err = s.probed(m.Probe)
 		case *hostlink.Instruction_Welcome:
 			s.link.config.Log.Debug().Uint32("protocol", m.Welcome.GetProtocol()).Str("version", m.Welcome.GetVersion()).Msg("welcomed by the controller")
+		case *hostlink.Instruction_Trust:
+			err = l.trust(m.Trust)
 		case *hostlink.Instruction_Controllers:
 			l.learn(m.Controllers.GetAddresses())
 		}

@@ -33,6 +33,7 @@ type Report struct {
 	//	*Report_CommandResult
 	//	*Report_CertificateRequest
 	//	*Report_Usage
+	//	*Report_Trusted
 	Report        isReport_Report `protobuf_oneof:"report"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -129,6 +130,15 @@ func (x *Report) GetUsage() *Usage {
 	return nil
 }
 
+func (x *Report) GetTrusted() *Trusted {
+	if x != nil {
+		if x, ok := x.Report.(*Report_Trusted); ok {
+			return x.Trusted
+		}
+	}
+	return nil
+}
+
 type isReport_Report interface {
 	isReport_Report()
 }
@@ -159,6 +169,10 @@ type Report_Usage struct {
 	Usage *Usage `protobuf:"bytes,6,opt,name=usage,proto3,oneof"`
 }
 
+type Report_Trusted struct {
+	Trusted *Trusted `protobuf:"bytes,7,opt,name=trusted,proto3,oneof"`
+}
+
 func (*Report_Hello) isReport_Report() {}
 
 func (*Report_Status) isReport_Report() {}
@@ -170,6 +184,62 @@ func (*Report_CommandResult) isReport_Report() {}
 func (*Report_CertificateRequest) isReport_Report() {}
 
 func (*Report_Usage) isReport_Report() {}
+
+func (*Report_Trusted) isReport_Report() {}
+
+// Trusted says which authorities of the domain (their fingerprints) the server
+// trusts, and which one issued the certificate that it shows; "none": it has none.
+type Trusted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Authorities   []string               `protobuf:"bytes,1,rep,name=authorities,proto3" json:"authorities,omitempty"`
+	Issuer        string                 `protobuf:"bytes,2,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Trusted) Reset() {
+	*x = Trusted{}
+	mi := &file_configrelay_configrelay_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Trusted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Trusted) ProtoMessage() {}
+
+func (x *Trusted) ProtoReflect() protoreflect.Message {
+	mi := &file_configrelay_configrelay_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Trusted.ProtoReflect.Descriptor instead.
+func (*Trusted) Descriptor() ([]byte, []int) {
+	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Trusted) GetAuthorities() []string {
+	if x != nil {
+		return x.Authorities
+	}
+	return nil
+}
+
+func (x *Trusted) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
 
 type Hello struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -189,7 +259,7 @@ type Hello struct {
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_configrelay_configrelay_proto_msgTypes[1]
+	mi := &file_configrelay_configrelay_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -201,7 +271,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_configrelay_configrelay_proto_msgTypes[1]
+	mi := &file_configrelay_configrelay_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -214,7 +284,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{1}
+	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Hello) GetServer() string {
@@ -285,7 +355,7 @@ type Status struct {
 
 func (x *Status) Reset() {
 	*x = Status{}
-	mi := &file_configrelay_configrelay_proto_msgTypes[2]
+	mi := &file_configrelay_configrelay_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -297,7 +367,7 @@ func (x *Status) String() string {
 func (*Status) ProtoMessage() {}
 
 func (x *Status) ProtoReflect() protoreflect.Message {
-	mi := &file_configrelay_configrelay_proto_msgTypes[2]
+	mi := &file_configrelay_configrelay_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -310,7 +380,7 @@ func (x *Status) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Status.ProtoReflect.Descriptor instead.
 func (*Status) Descriptor() ([]byte, []int) {
-	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{2}
+	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Status) GetState() string {
@@ -376,7 +446,7 @@ type Applied struct {
 
 func (x *Applied) Reset() {
 	*x = Applied{}
-	mi := &file_configrelay_configrelay_proto_msgTypes[3]
+	mi := &file_configrelay_configrelay_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -388,7 +458,7 @@ func (x *Applied) String() string {
 func (*Applied) ProtoMessage() {}
 
 func (x *Applied) ProtoReflect() protoreflect.Message {
-	mi := &file_configrelay_configrelay_proto_msgTypes[3]
+	mi := &file_configrelay_configrelay_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -401,7 +471,7 @@ func (x *Applied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Applied.ProtoReflect.Descriptor instead.
 func (*Applied) Descriptor() ([]byte, []int) {
-	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{3}
+	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Applied) GetRevision() uint64 {
@@ -435,7 +505,7 @@ type CommandResult struct {
 
 func (x *CommandResult) Reset() {
 	*x = CommandResult{}
-	mi := &file_configrelay_configrelay_proto_msgTypes[4]
+	mi := &file_configrelay_configrelay_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -447,7 +517,7 @@ func (x *CommandResult) String() string {
 func (*CommandResult) ProtoMessage() {}
 
 func (x *CommandResult) ProtoReflect() protoreflect.Message {
-	mi := &file_configrelay_configrelay_proto_msgTypes[4]
+	mi := &file_configrelay_configrelay_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -460,7 +530,7 @@ func (x *CommandResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandResult.ProtoReflect.Descriptor instead.
 func (*CommandResult) Descriptor() ([]byte, []int) {
-	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{4}
+	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CommandResult) GetId() string {
@@ -492,7 +562,7 @@ type Usage struct {
 
 func (x *Usage) Reset() {
 	*x = Usage{}
-	mi := &file_configrelay_configrelay_proto_msgTypes[5]
+	mi := &file_configrelay_configrelay_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -504,7 +574,7 @@ func (x *Usage) String() string {
 func (*Usage) ProtoMessage() {}
 
 func (x *Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_configrelay_configrelay_proto_msgTypes[5]
+	mi := &file_configrelay_configrelay_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -517,7 +587,7 @@ func (x *Usage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Usage.ProtoReflect.Descriptor instead.
 func (*Usage) Descriptor() ([]byte, []int) {
-	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{5}
+	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Usage) GetConnections() uint32 {
@@ -564,7 +634,7 @@ type Backend struct {
 
 func (x *Backend) Reset() {
 	*x = Backend{}
-	mi := &file_configrelay_configrelay_proto_msgTypes[6]
+	mi := &file_configrelay_configrelay_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -576,7 +646,7 @@ func (x *Backend) String() string {
 func (*Backend) ProtoMessage() {}
 
 func (x *Backend) ProtoReflect() protoreflect.Message {
-	mi := &file_configrelay_configrelay_proto_msgTypes[6]
+	mi := &file_configrelay_configrelay_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -589,7 +659,7 @@ func (x *Backend) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Backend.ProtoReflect.Descriptor instead.
 func (*Backend) Descriptor() ([]byte, []int) {
-	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{6}
+	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Backend) GetNode() string {
@@ -629,6 +699,7 @@ type Instruction struct {
 	//	*Instruction_Directory
 	//	*Instruction_Command
 	//	*Instruction_Certificate
+	//	*Instruction_Trust
 	Instruction   isInstruction_Instruction `protobuf_oneof:"instruction"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -636,7 +707,7 @@ type Instruction struct {
 
 func (x *Instruction) Reset() {
 	*x = Instruction{}
-	mi := &file_configrelay_configrelay_proto_msgTypes[7]
+	mi := &file_configrelay_configrelay_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -648,7 +719,7 @@ func (x *Instruction) String() string {
 func (*Instruction) ProtoMessage() {}
 
 func (x *Instruction) ProtoReflect() protoreflect.Message {
-	mi := &file_configrelay_configrelay_proto_msgTypes[7]
+	mi := &file_configrelay_configrelay_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -661,7 +732,7 @@ func (x *Instruction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Instruction.ProtoReflect.Descriptor instead.
 func (*Instruction) Descriptor() ([]byte, []int) {
-	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{7}
+	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Instruction) GetInstruction() isInstruction_Instruction {
@@ -716,6 +787,15 @@ func (x *Instruction) GetCertificate() *Certificate {
 	return nil
 }
 
+func (x *Instruction) GetTrust() *Trust {
+	if x != nil {
+		if x, ok := x.Instruction.(*Instruction_Trust); ok {
+			return x.Trust
+		}
+	}
+	return nil
+}
+
 type isInstruction_Instruction interface {
 	isInstruction_Instruction()
 }
@@ -740,6 +820,10 @@ type Instruction_Certificate struct {
 	Certificate *Certificate `protobuf:"bytes,5,opt,name=certificate,proto3,oneof"`
 }
 
+type Instruction_Trust struct {
+	Trust *Trust `protobuf:"bytes,6,opt,name=trust,proto3,oneof"` // before the configuration
+}
+
 func (*Instruction_Welcome) isInstruction_Instruction() {}
 
 func (*Instruction_Configuration) isInstruction_Instruction() {}
@@ -749,6 +833,54 @@ func (*Instruction_Directory) isInstruction_Instruction() {}
 func (*Instruction_Command) isInstruction_Instruction() {}
 
 func (*Instruction_Certificate) isInstruction_Instruction() {}
+
+func (*Instruction_Trust) isInstruction_Instruction() {}
+
+// Trust says whose certificates count in the domain. A server that holds one that
+// is not of the first renews it now.
+type Trust struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Authorities   []byte                 `protobuf:"bytes,1,opt,name=authorities,proto3" json:"authorities,omitempty"` // PEM, the issuing one first
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Trust) Reset() {
+	*x = Trust{}
+	mi := &file_configrelay_configrelay_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Trust) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Trust) ProtoMessage() {}
+
+func (x *Trust) ProtoReflect() protoreflect.Message {
+	mi := &file_configrelay_configrelay_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Trust.ProtoReflect.Descriptor instead.
+func (*Trust) Descriptor() ([]byte, []int) {
+	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Trust) GetAuthorities() []byte {
+	if x != nil {
+		return x.Authorities
+	}
+	return nil
+}
 
 type Welcome struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
@@ -762,7 +894,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_configrelay_configrelay_proto_msgTypes[8]
+	mi := &file_configrelay_configrelay_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -774,7 +906,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_configrelay_configrelay_proto_msgTypes[8]
+	mi := &file_configrelay_configrelay_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -787,7 +919,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{8}
+	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Welcome) GetReconnectKey() string {
@@ -815,7 +947,7 @@ type Configuration struct {
 
 func (x *Configuration) Reset() {
 	*x = Configuration{}
-	mi := &file_configrelay_configrelay_proto_msgTypes[9]
+	mi := &file_configrelay_configrelay_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -827,7 +959,7 @@ func (x *Configuration) String() string {
 func (*Configuration) ProtoMessage() {}
 
 func (x *Configuration) ProtoReflect() protoreflect.Message {
-	mi := &file_configrelay_configrelay_proto_msgTypes[9]
+	mi := &file_configrelay_configrelay_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -840,7 +972,7 @@ func (x *Configuration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Configuration.ProtoReflect.Descriptor instead.
 func (*Configuration) Descriptor() ([]byte, []int) {
-	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{9}
+	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Configuration) GetRevision() uint64 {
@@ -867,7 +999,7 @@ type Directory struct {
 
 func (x *Directory) Reset() {
 	*x = Directory{}
-	mi := &file_configrelay_configrelay_proto_msgTypes[10]
+	mi := &file_configrelay_configrelay_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -879,7 +1011,7 @@ func (x *Directory) String() string {
 func (*Directory) ProtoMessage() {}
 
 func (x *Directory) ProtoReflect() protoreflect.Message {
-	mi := &file_configrelay_configrelay_proto_msgTypes[10]
+	mi := &file_configrelay_configrelay_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -892,7 +1024,7 @@ func (x *Directory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Directory.ProtoReflect.Descriptor instead.
 func (*Directory) Descriptor() ([]byte, []int) {
-	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{10}
+	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Directory) GetVersion() uint64 {
@@ -929,7 +1061,7 @@ type DirectoryServer struct {
 
 func (x *DirectoryServer) Reset() {
 	*x = DirectoryServer{}
-	mi := &file_configrelay_configrelay_proto_msgTypes[11]
+	mi := &file_configrelay_configrelay_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -941,7 +1073,7 @@ func (x *DirectoryServer) String() string {
 func (*DirectoryServer) ProtoMessage() {}
 
 func (x *DirectoryServer) ProtoReflect() protoreflect.Message {
-	mi := &file_configrelay_configrelay_proto_msgTypes[11]
+	mi := &file_configrelay_configrelay_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -954,7 +1086,7 @@ func (x *DirectoryServer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryServer.ProtoReflect.Descriptor instead.
 func (*DirectoryServer) Descriptor() ([]byte, []int) {
-	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{11}
+	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DirectoryServer) GetHost() string {
@@ -1039,7 +1171,7 @@ type Command struct {
 
 func (x *Command) Reset() {
 	*x = Command{}
-	mi := &file_configrelay_configrelay_proto_msgTypes[12]
+	mi := &file_configrelay_configrelay_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1051,7 +1183,7 @@ func (x *Command) String() string {
 func (*Command) ProtoMessage() {}
 
 func (x *Command) ProtoReflect() protoreflect.Message {
-	mi := &file_configrelay_configrelay_proto_msgTypes[12]
+	mi := &file_configrelay_configrelay_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1064,7 +1196,7 @@ func (x *Command) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Command.ProtoReflect.Descriptor instead.
 func (*Command) Descriptor() ([]byte, []int) {
-	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{12}
+	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Command) GetId() string {
@@ -1091,7 +1223,7 @@ func (x *Command) GetTimeoutMs() int64 {
 type Certificate struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Certificate []byte                 `protobuf:"bytes,1,opt,name=certificate,proto3" json:"certificate,omitempty"` // PEM
-	Authority   []byte                 `protobuf:"bytes,2,opt,name=authority,proto3" json:"authority,omitempty"`     // PEM
+	Authority   []byte                 `protobuf:"bytes,2,opt,name=authority,proto3" json:"authority,omitempty"`     // PEM: all authorities that are trusted, the issuing one first
 	// Not empty: none could be had, and why; the server asks again later.
 	Problem       string `protobuf:"bytes,3,opt,name=problem,proto3" json:"problem,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1100,7 +1232,7 @@ type Certificate struct {
 
 func (x *Certificate) Reset() {
 	*x = Certificate{}
-	mi := &file_configrelay_configrelay_proto_msgTypes[13]
+	mi := &file_configrelay_configrelay_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1112,7 +1244,7 @@ func (x *Certificate) String() string {
 func (*Certificate) ProtoMessage() {}
 
 func (x *Certificate) ProtoReflect() protoreflect.Message {
-	mi := &file_configrelay_configrelay_proto_msgTypes[13]
+	mi := &file_configrelay_configrelay_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1125,7 +1257,7 @@ func (x *Certificate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Certificate.ProtoReflect.Descriptor instead.
 func (*Certificate) Descriptor() ([]byte, []int) {
-	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{13}
+	return file_configrelay_configrelay_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Certificate) GetCertificate() []byte {
@@ -1153,15 +1285,19 @@ var File_configrelay_configrelay_proto protoreflect.FileDescriptor
 
 const file_configrelay_configrelay_proto_rawDesc = "" +
 	"\n" +
-	"\x1dconfigrelay/configrelay.proto\x12\x18gatehouse.configrelay.v1\"\x84\x03\n" +
+	"\x1dconfigrelay/configrelay.proto\x12\x18gatehouse.configrelay.v1\"\xc3\x03\n" +
 	"\x06Report\x127\n" +
 	"\x05hello\x18\x01 \x01(\v2\x1f.gatehouse.configrelay.v1.HelloH\x00R\x05hello\x12:\n" +
 	"\x06status\x18\x02 \x01(\v2 .gatehouse.configrelay.v1.StatusH\x00R\x06status\x12=\n" +
 	"\aapplied\x18\x03 \x01(\v2!.gatehouse.configrelay.v1.AppliedH\x00R\aapplied\x12P\n" +
 	"\x0ecommand_result\x18\x04 \x01(\v2'.gatehouse.configrelay.v1.CommandResultH\x00R\rcommandResult\x121\n" +
 	"\x13certificate_request\x18\x05 \x01(\fH\x00R\x12certificateRequest\x127\n" +
-	"\x05usage\x18\x06 \x01(\v2\x1f.gatehouse.configrelay.v1.UsageH\x00R\x05usageB\b\n" +
-	"\x06report\"\xd6\x01\n" +
+	"\x05usage\x18\x06 \x01(\v2\x1f.gatehouse.configrelay.v1.UsageH\x00R\x05usage\x12=\n" +
+	"\atrusted\x18\a \x01(\v2!.gatehouse.configrelay.v1.TrustedH\x00R\atrustedB\b\n" +
+	"\x06report\"C\n" +
+	"\aTrusted\x12 \n" +
+	"\vauthorities\x18\x01 \x03(\tR\vauthorities\x12\x16\n" +
+	"\x06issuer\x18\x02 \x01(\tR\x06issuer\"\xd6\x01\n" +
 	"\x05Hello\x12\x16\n" +
 	"\x06server\x18\x01 \x01(\tR\x06server\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\rR\x03pid\x12\x1f\n" +
@@ -1199,14 +1335,17 @@ const file_configrelay_configrelay_proto_rawDesc = "" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x1a\n" +
 	"\brequests\x18\x02 \x01(\x04R\brequests\x12\x16\n" +
 	"\x06errors\x18\x03 \x01(\x04R\x06errors\x12\x18\n" +
-	"\aoverdue\x18\x04 \x01(\rR\aoverdue\"\xfb\x02\n" +
+	"\aoverdue\x18\x04 \x01(\rR\aoverdue\"\xb4\x03\n" +
 	"\vInstruction\x12=\n" +
 	"\awelcome\x18\x01 \x01(\v2!.gatehouse.configrelay.v1.WelcomeH\x00R\awelcome\x12O\n" +
 	"\rconfiguration\x18\x02 \x01(\v2'.gatehouse.configrelay.v1.ConfigurationH\x00R\rconfiguration\x12C\n" +
 	"\tdirectory\x18\x03 \x01(\v2#.gatehouse.configrelay.v1.DirectoryH\x00R\tdirectory\x12=\n" +
 	"\acommand\x18\x04 \x01(\v2!.gatehouse.configrelay.v1.CommandH\x00R\acommand\x12I\n" +
-	"\vcertificate\x18\x05 \x01(\v2%.gatehouse.configrelay.v1.CertificateH\x00R\vcertificateB\r\n" +
-	"\vinstruction\"J\n" +
+	"\vcertificate\x18\x05 \x01(\v2%.gatehouse.configrelay.v1.CertificateH\x00R\vcertificate\x127\n" +
+	"\x05trust\x18\x06 \x01(\v2\x1f.gatehouse.configrelay.v1.TrustH\x00R\x05trustB\r\n" +
+	"\vinstruction\")\n" +
+	"\x05Trust\x12 \n" +
+	"\vauthorities\x18\x01 \x01(\fR\vauthorities\"J\n" +
 	"\aWelcome\x12#\n" +
 	"\rreconnect_key\x18\x01 \x01(\tR\freconnectKey\x12\x1a\n" +
 	"\bprotocol\x18\x02 \x01(\rR\bprotocol\"E\n" +
@@ -1256,47 +1395,51 @@ func file_configrelay_configrelay_proto_rawDescGZIP() []byte {
 	return file_configrelay_configrelay_proto_rawDescData
 }
 
-var file_configrelay_configrelay_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_configrelay_configrelay_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_configrelay_configrelay_proto_goTypes = []any{
 	(*Report)(nil),          // 0: gatehouse.configrelay.v1.Report
-	(*Hello)(nil),           // 1: gatehouse.configrelay.v1.Hello
-	(*Status)(nil),          // 2: gatehouse.configrelay.v1.Status
-	(*Applied)(nil),         // 3: gatehouse.configrelay.v1.Applied
-	(*CommandResult)(nil),   // 4: gatehouse.configrelay.v1.CommandResult
-	(*Usage)(nil),           // 5: gatehouse.configrelay.v1.Usage
-	(*Backend)(nil),         // 6: gatehouse.configrelay.v1.Backend
-	(*Instruction)(nil),     // 7: gatehouse.configrelay.v1.Instruction
-	(*Welcome)(nil),         // 8: gatehouse.configrelay.v1.Welcome
-	(*Configuration)(nil),   // 9: gatehouse.configrelay.v1.Configuration
-	(*Directory)(nil),       // 10: gatehouse.configrelay.v1.Directory
-	(*DirectoryServer)(nil), // 11: gatehouse.configrelay.v1.DirectoryServer
-	(*Command)(nil),         // 12: gatehouse.configrelay.v1.Command
-	(*Certificate)(nil),     // 13: gatehouse.configrelay.v1.Certificate
-	nil,                     // 14: gatehouse.configrelay.v1.Status.PortsEntry
-	nil,                     // 15: gatehouse.configrelay.v1.DirectoryServer.PortsEntry
+	(*Trusted)(nil),         // 1: gatehouse.configrelay.v1.Trusted
+	(*Hello)(nil),           // 2: gatehouse.configrelay.v1.Hello
+	(*Status)(nil),          // 3: gatehouse.configrelay.v1.Status
+	(*Applied)(nil),         // 4: gatehouse.configrelay.v1.Applied
+	(*CommandResult)(nil),   // 5: gatehouse.configrelay.v1.CommandResult
+	(*Usage)(nil),           // 6: gatehouse.configrelay.v1.Usage
+	(*Backend)(nil),         // 7: gatehouse.configrelay.v1.Backend
+	(*Instruction)(nil),     // 8: gatehouse.configrelay.v1.Instruction
+	(*Trust)(nil),           // 9: gatehouse.configrelay.v1.Trust
+	(*Welcome)(nil),         // 10: gatehouse.configrelay.v1.Welcome
+	(*Configuration)(nil),   // 11: gatehouse.configrelay.v1.Configuration
+	(*Directory)(nil),       // 12: gatehouse.configrelay.v1.Directory
+	(*DirectoryServer)(nil), // 13: gatehouse.configrelay.v1.DirectoryServer
+	(*Command)(nil),         // 14: gatehouse.configrelay.v1.Command
+	(*Certificate)(nil),     // 15: gatehouse.configrelay.v1.Certificate
+	nil,                     // 16: gatehouse.configrelay.v1.Status.PortsEntry
+	nil,                     // 17: gatehouse.configrelay.v1.DirectoryServer.PortsEntry
 }
 var file_configrelay_configrelay_proto_depIdxs = []int32{
-	1,  // 0: gatehouse.configrelay.v1.Report.hello:type_name -> gatehouse.configrelay.v1.Hello
-	2,  // 1: gatehouse.configrelay.v1.Report.status:type_name -> gatehouse.configrelay.v1.Status
-	3,  // 2: gatehouse.configrelay.v1.Report.applied:type_name -> gatehouse.configrelay.v1.Applied
-	4,  // 3: gatehouse.configrelay.v1.Report.command_result:type_name -> gatehouse.configrelay.v1.CommandResult
-	5,  // 4: gatehouse.configrelay.v1.Report.usage:type_name -> gatehouse.configrelay.v1.Usage
-	14, // 5: gatehouse.configrelay.v1.Status.ports:type_name -> gatehouse.configrelay.v1.Status.PortsEntry
-	6,  // 6: gatehouse.configrelay.v1.Usage.backends:type_name -> gatehouse.configrelay.v1.Backend
-	8,  // 7: gatehouse.configrelay.v1.Instruction.welcome:type_name -> gatehouse.configrelay.v1.Welcome
-	9,  // 8: gatehouse.configrelay.v1.Instruction.configuration:type_name -> gatehouse.configrelay.v1.Configuration
-	10, // 9: gatehouse.configrelay.v1.Instruction.directory:type_name -> gatehouse.configrelay.v1.Directory
-	12, // 10: gatehouse.configrelay.v1.Instruction.command:type_name -> gatehouse.configrelay.v1.Command
-	13, // 11: gatehouse.configrelay.v1.Instruction.certificate:type_name -> gatehouse.configrelay.v1.Certificate
-	11, // 12: gatehouse.configrelay.v1.Directory.servers:type_name -> gatehouse.configrelay.v1.DirectoryServer
-	15, // 13: gatehouse.configrelay.v1.DirectoryServer.ports:type_name -> gatehouse.configrelay.v1.DirectoryServer.PortsEntry
-	0,  // 14: gatehouse.configrelay.v1.ConfigRelay.Attach:input_type -> gatehouse.configrelay.v1.Report
-	7,  // 15: gatehouse.configrelay.v1.ConfigRelay.Attach:output_type -> gatehouse.configrelay.v1.Instruction
-	15, // [15:16] is the sub-list for method output_type
-	14, // [14:15] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	2,  // 0: gatehouse.configrelay.v1.Report.hello:type_name -> gatehouse.configrelay.v1.Hello
+	3,  // 1: gatehouse.configrelay.v1.Report.status:type_name -> gatehouse.configrelay.v1.Status
+	4,  // 2: gatehouse.configrelay.v1.Report.applied:type_name -> gatehouse.configrelay.v1.Applied
+	5,  // 3: gatehouse.configrelay.v1.Report.command_result:type_name -> gatehouse.configrelay.v1.CommandResult
+	6,  // 4: gatehouse.configrelay.v1.Report.usage:type_name -> gatehouse.configrelay.v1.Usage
+	1,  // 5: gatehouse.configrelay.v1.Report.trusted:type_name -> gatehouse.configrelay.v1.Trusted
+	16, // 6: gatehouse.configrelay.v1.Status.ports:type_name -> gatehouse.configrelay.v1.Status.PortsEntry
+	7,  // 7: gatehouse.configrelay.v1.Usage.backends:type_name -> gatehouse.configrelay.v1.Backend
+	10, // 8: gatehouse.configrelay.v1.Instruction.welcome:type_name -> gatehouse.configrelay.v1.Welcome
+	11, // 9: gatehouse.configrelay.v1.Instruction.configuration:type_name -> gatehouse.configrelay.v1.Configuration
+	12, // 10: gatehouse.configrelay.v1.Instruction.directory:type_name -> gatehouse.configrelay.v1.Directory
+	14, // 11: gatehouse.configrelay.v1.Instruction.command:type_name -> gatehouse.configrelay.v1.Command
+	15, // 12: gatehouse.configrelay.v1.Instruction.certificate:type_name -> gatehouse.configrelay.v1.Certificate
+	9,  // 13: gatehouse.configrelay.v1.Instruction.trust:type_name -> gatehouse.configrelay.v1.Trust
+	13, // 14: gatehouse.configrelay.v1.Directory.servers:type_name -> gatehouse.configrelay.v1.DirectoryServer
+	17, // 15: gatehouse.configrelay.v1.DirectoryServer.ports:type_name -> gatehouse.configrelay.v1.DirectoryServer.PortsEntry
+	0,  // 16: gatehouse.configrelay.v1.ConfigRelay.Attach:input_type -> gatehouse.configrelay.v1.Report
+	8,  // 17: gatehouse.configrelay.v1.ConfigRelay.Attach:output_type -> gatehouse.configrelay.v1.Instruction
+	17, // [17:18] is the sub-list for method output_type
+	16, // [16:17] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_configrelay_configrelay_proto_init() }
@@ -1311,13 +1454,15 @@ func file_configrelay_configrelay_proto_init() {
 		(*Report_CommandResult)(nil),
 		(*Report_CertificateRequest)(nil),
 		(*Report_Usage)(nil),
+		(*Report_Trusted)(nil),
 	}
-	file_configrelay_configrelay_proto_msgTypes[7].OneofWrappers = []any{
+	file_configrelay_configrelay_proto_msgTypes[8].OneofWrappers = []any{
 		(*Instruction_Welcome)(nil),
 		(*Instruction_Configuration)(nil),
 		(*Instruction_Directory)(nil),
 		(*Instruction_Command)(nil),
 		(*Instruction_Certificate)(nil),
+		(*Instruction_Trust)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1325,7 +1470,7 @@ func file_configrelay_configrelay_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_configrelay_configrelay_proto_rawDesc), len(file_configrelay_configrelay_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

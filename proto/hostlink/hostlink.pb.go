@@ -249,9 +249,11 @@ func (x *SignRequest) GetServer() string {
 }
 
 type Certificate struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Certificate   []byte                 `protobuf:"bytes,1,opt,name=certificate,proto3" json:"certificate,omitempty"` // PEM
-	Authority     []byte                 `protobuf:"bytes,2,opt,name=authority,proto3" json:"authority,omitempty"`     // PEM
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Certificate []byte                 `protobuf:"bytes,1,opt,name=certificate,proto3" json:"certificate,omitempty"` // PEM
+	// PEM. While the authority is rotated: all that are trusted, the issuing one
+	// first.
+	Authority     []byte `protobuf:"bytes,2,opt,name=authority,proto3" json:"authority,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -313,6 +315,7 @@ type Report struct {
 	//	*Report_ProbeReply
 	//	*Report_Facts
 	//	*Report_DirectoryLost
+	//	*Report_Trusted
 	Report        isReport_Report `protobuf_oneof:"report"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -427,6 +430,15 @@ func (x *Report) GetDirectoryLost() *DirectoryLost {
 	return nil
 }
 
+func (x *Report) GetTrusted() *Trusted {
+	if x != nil {
+		if x, ok := x.Report.(*Report_Trusted); ok {
+			return x.Trusted
+		}
+	}
+	return nil
+}
+
 type isReport_Report interface {
 	isReport_Report()
 }
@@ -465,6 +477,10 @@ type Report_DirectoryLost struct {
 	DirectoryLost *DirectoryLost `protobuf:"bytes,8,opt,name=directory_lost,json=directoryLost,proto3,oneof"`
 }
 
+type Report_Trusted struct {
+	Trusted *Trusted `protobuf:"bytes,9,opt,name=trusted,proto3,oneof"` // answers Instruction.trust; again when the host renewed
+}
+
 func (*Report_Hello) isReport_Report() {}
 
 func (*Report_Acknowledge) isReport_Report() {}
@@ -481,6 +497,62 @@ func (*Report_Facts) isReport_Report() {}
 
 func (*Report_DirectoryLost) isReport_Report() {}
 
+func (*Report_Trusted) isReport_Report() {}
+
+// Trusted says which authorities of the domain (their fingerprints) the host
+// trusts, and which one issued the certificate that it shows.
+type Trusted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Authorities   []string               `protobuf:"bytes,1,rep,name=authorities,proto3" json:"authorities,omitempty"`
+	Issuer        string                 `protobuf:"bytes,2,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Trusted) Reset() {
+	*x = Trusted{}
+	mi := &file_hostlink_hostlink_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Trusted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Trusted) ProtoMessage() {}
+
+func (x *Trusted) ProtoReflect() protoreflect.Message {
+	mi := &file_hostlink_hostlink_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Trusted.ProtoReflect.Descriptor instead.
+func (*Trusted) Descriptor() ([]byte, []int) {
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Trusted) GetAuthorities() []string {
+	if x != nil {
+		return x.Authorities
+	}
+	return nil
+}
+
+func (x *Trusted) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
 type DirectoryLost struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -489,7 +561,7 @@ type DirectoryLost struct {
 
 func (x *DirectoryLost) Reset() {
 	*x = DirectoryLost{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[5]
+	mi := &file_hostlink_hostlink_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -501,7 +573,7 @@ func (x *DirectoryLost) String() string {
 func (*DirectoryLost) ProtoMessage() {}
 
 func (x *DirectoryLost) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[5]
+	mi := &file_hostlink_hostlink_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -514,7 +586,7 @@ func (x *DirectoryLost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryLost.ProtoReflect.Descriptor instead.
 func (*DirectoryLost) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{5}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{6}
 }
 
 type Hello struct {
@@ -545,7 +617,7 @@ type Hello struct {
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[6]
+	mi := &file_hostlink_hostlink_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -557,7 +629,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[6]
+	mi := &file_hostlink_hostlink_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -570,7 +642,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{6}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Hello) GetHost() string {
@@ -670,7 +742,7 @@ type Facts struct {
 
 func (x *Facts) Reset() {
 	*x = Facts{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[7]
+	mi := &file_hostlink_hostlink_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -682,7 +754,7 @@ func (x *Facts) String() string {
 func (*Facts) ProtoMessage() {}
 
 func (x *Facts) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[7]
+	mi := &file_hostlink_hostlink_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -695,7 +767,7 @@ func (x *Facts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Facts.ProtoReflect.Descriptor instead.
 func (*Facts) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{7}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Facts) GetCores() uint32 {
@@ -745,7 +817,7 @@ type Acknowledge struct {
 
 func (x *Acknowledge) Reset() {
 	*x = Acknowledge{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[8]
+	mi := &file_hostlink_hostlink_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -757,7 +829,7 @@ func (x *Acknowledge) String() string {
 func (*Acknowledge) ProtoMessage() {}
 
 func (x *Acknowledge) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[8]
+	mi := &file_hostlink_hostlink_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -770,7 +842,7 @@ func (x *Acknowledge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Acknowledge.ProtoReflect.Descriptor instead.
 func (*Acknowledge) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{8}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Acknowledge) GetRevision() uint64 {
@@ -803,7 +875,7 @@ type ServerStatuses struct {
 
 func (x *ServerStatuses) Reset() {
 	*x = ServerStatuses{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[9]
+	mi := &file_hostlink_hostlink_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -815,7 +887,7 @@ func (x *ServerStatuses) String() string {
 func (*ServerStatuses) ProtoMessage() {}
 
 func (x *ServerStatuses) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[9]
+	mi := &file_hostlink_hostlink_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -828,7 +900,7 @@ func (x *ServerStatuses) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerStatuses.ProtoReflect.Descriptor instead.
 func (*ServerStatuses) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{9}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ServerStatuses) GetServers() []*ServerStatus {
@@ -868,14 +940,18 @@ type ServerStatus struct {
 	// it is in none.
 	Members []string `protobuf:"bytes,19,rep,name=members,proto3" json:"members,omitempty"`
 	// How its last process ended; not set: none has yet.
-	Exit          *ServerExit `protobuf:"bytes,20,opt,name=exit,proto3" json:"exit,omitempty"`
+	Exit *ServerExit `protobuf:"bytes,20,opt,name=exit,proto3" json:"exit,omitempty"`
+	// Of the certificate of the domain that the server shows: as configrelay.Trusted.
+	// issuer is "" while the server has not said it, as older programs do not.
+	Issuer        string   `protobuf:"bytes,21,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	Authorities   []string `protobuf:"bytes,22,rep,name=authorities,proto3" json:"authorities,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ServerStatus) Reset() {
 	*x = ServerStatus{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[10]
+	mi := &file_hostlink_hostlink_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -887,7 +963,7 @@ func (x *ServerStatus) String() string {
 func (*ServerStatus) ProtoMessage() {}
 
 func (x *ServerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[10]
+	mi := &file_hostlink_hostlink_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -900,7 +976,7 @@ func (x *ServerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerStatus.ProtoReflect.Descriptor instead.
 func (*ServerStatus) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{10}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ServerStatus) GetName() string {
@@ -1043,6 +1119,20 @@ func (x *ServerStatus) GetExit() *ServerExit {
 	return nil
 }
 
+func (x *ServerStatus) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
+func (x *ServerStatus) GetAuthorities() []string {
+	if x != nil {
+		return x.Authorities
+	}
+	return nil
+}
+
 // ServerExit is how a server's process ended.
 type ServerExit struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
@@ -1059,7 +1149,7 @@ type ServerExit struct {
 
 func (x *ServerExit) Reset() {
 	*x = ServerExit{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[11]
+	mi := &file_hostlink_hostlink_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1071,7 +1161,7 @@ func (x *ServerExit) String() string {
 func (*ServerExit) ProtoMessage() {}
 
 func (x *ServerExit) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[11]
+	mi := &file_hostlink_hostlink_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1084,7 +1174,7 @@ func (x *ServerExit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerExit.ProtoReflect.Descriptor instead.
 func (*ServerExit) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{11}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ServerExit) GetAtUnixMs() int64 {
@@ -1154,7 +1244,7 @@ type ServerUsage struct {
 
 func (x *ServerUsage) Reset() {
 	*x = ServerUsage{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[12]
+	mi := &file_hostlink_hostlink_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1166,7 +1256,7 @@ func (x *ServerUsage) String() string {
 func (*ServerUsage) ProtoMessage() {}
 
 func (x *ServerUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[12]
+	mi := &file_hostlink_hostlink_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1179,7 +1269,7 @@ func (x *ServerUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerUsage.ProtoReflect.Descriptor instead.
 func (*ServerUsage) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{12}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ServerUsage) GetCpuSeconds() float64 {
@@ -1275,7 +1365,7 @@ type BackendUsage struct {
 
 func (x *BackendUsage) Reset() {
 	*x = BackendUsage{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[13]
+	mi := &file_hostlink_hostlink_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1287,7 +1377,7 @@ func (x *BackendUsage) String() string {
 func (*BackendUsage) ProtoMessage() {}
 
 func (x *BackendUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[13]
+	mi := &file_hostlink_hostlink_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1300,7 +1390,7 @@ func (x *BackendUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackendUsage.ProtoReflect.Descriptor instead.
 func (*BackendUsage) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{13}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *BackendUsage) GetNode() string {
@@ -1345,7 +1435,7 @@ type OrderResult struct {
 
 func (x *OrderResult) Reset() {
 	*x = OrderResult{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[14]
+	mi := &file_hostlink_hostlink_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1357,7 +1447,7 @@ func (x *OrderResult) String() string {
 func (*OrderResult) ProtoMessage() {}
 
 func (x *OrderResult) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[14]
+	mi := &file_hostlink_hostlink_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1370,7 +1460,7 @@ func (x *OrderResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderResult.ProtoReflect.Descriptor instead.
 func (*OrderResult) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{14}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *OrderResult) GetId() string {
@@ -1411,7 +1501,7 @@ type OrderOutput struct {
 
 func (x *OrderOutput) Reset() {
 	*x = OrderOutput{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[15]
+	mi := &file_hostlink_hostlink_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1423,7 +1513,7 @@ func (x *OrderOutput) String() string {
 func (*OrderOutput) ProtoMessage() {}
 
 func (x *OrderOutput) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[15]
+	mi := &file_hostlink_hostlink_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1436,7 +1526,7 @@ func (x *OrderOutput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderOutput.ProtoReflect.Descriptor instead.
 func (*OrderOutput) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{15}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *OrderOutput) GetId() string {
@@ -1463,7 +1553,7 @@ type ProbeReply struct {
 
 func (x *ProbeReply) Reset() {
 	*x = ProbeReply{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[16]
+	mi := &file_hostlink_hostlink_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1475,7 +1565,7 @@ func (x *ProbeReply) String() string {
 func (*ProbeReply) ProtoMessage() {}
 
 func (x *ProbeReply) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[16]
+	mi := &file_hostlink_hostlink_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1488,7 +1578,7 @@ func (x *ProbeReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeReply.ProtoReflect.Descriptor instead.
 func (*ProbeReply) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{16}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ProbeReply) GetSentUnixNs() int64 {
@@ -1518,6 +1608,7 @@ type Instruction struct {
 	//	*Instruction_Cancel
 	//	*Instruction_Welcome
 	//	*Instruction_DirectoryChange
+	//	*Instruction_Trust
 	Instruction   isInstruction_Instruction `protobuf_oneof:"instruction"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1525,7 +1616,7 @@ type Instruction struct {
 
 func (x *Instruction) Reset() {
 	*x = Instruction{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[17]
+	mi := &file_hostlink_hostlink_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1537,7 +1628,7 @@ func (x *Instruction) String() string {
 func (*Instruction) ProtoMessage() {}
 
 func (x *Instruction) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[17]
+	mi := &file_hostlink_hostlink_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1550,7 +1641,7 @@ func (x *Instruction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Instruction.ProtoReflect.Descriptor instead.
 func (*Instruction) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{17}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Instruction) GetInstruction() isInstruction_Instruction {
@@ -1632,6 +1723,15 @@ func (x *Instruction) GetDirectoryChange() *DirectoryChange {
 	return nil
 }
 
+func (x *Instruction) GetTrust() *Trust {
+	if x != nil {
+		if x, ok := x.Instruction.(*Instruction_Trust); ok {
+			return x.Trust
+		}
+	}
+	return nil
+}
+
 type isInstruction_Instruction interface {
 	isInstruction_Instruction()
 }
@@ -1669,6 +1769,10 @@ type Instruction_DirectoryChange struct {
 	DirectoryChange *DirectoryChange `protobuf:"bytes,8,opt,name=directory_change,json=directoryChange,proto3,oneof"`
 }
 
+type Instruction_Trust struct {
+	Trust *Trust `protobuf:"bytes,9,opt,name=trust,proto3,oneof"` // on each link, and whenever it changes
+}
+
 func (*Instruction_Snapshot) isInstruction_Instruction() {}
 
 func (*Instruction_Directory) isInstruction_Instruction() {}
@@ -1685,6 +1789,54 @@ func (*Instruction_Welcome) isInstruction_Instruction() {}
 
 func (*Instruction_DirectoryChange) isInstruction_Instruction() {}
 
+func (*Instruction_Trust) isInstruction_Instruction() {}
+
+// Trust says whose certificates count in the domain. Who holds one that is not of
+// the first renews it now.
+type Trust struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Authorities   []byte                 `protobuf:"bytes,1,opt,name=authorities,proto3" json:"authorities,omitempty"` // PEM, the issuing one first
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Trust) Reset() {
+	*x = Trust{}
+	mi := &file_hostlink_hostlink_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Trust) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Trust) ProtoMessage() {}
+
+func (x *Trust) ProtoReflect() protoreflect.Message {
+	mi := &file_hostlink_hostlink_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Trust.ProtoReflect.Descriptor instead.
+func (*Trust) Descriptor() ([]byte, []int) {
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Trust) GetAuthorities() []byte {
+	if x != nil {
+		return x.Authorities
+	}
+	return nil
+}
+
 // Welcome says what the controller and the host speak on this link.
 type Welcome struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1696,7 +1848,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[18]
+	mi := &file_hostlink_hostlink_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1708,7 +1860,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[18]
+	mi := &file_hostlink_hostlink_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1721,7 +1873,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{18}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Welcome) GetProtocol() uint32 {
@@ -1750,7 +1902,7 @@ type Snapshot struct {
 
 func (x *Snapshot) Reset() {
 	*x = Snapshot{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[19]
+	mi := &file_hostlink_hostlink_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1762,7 +1914,7 @@ func (x *Snapshot) String() string {
 func (*Snapshot) ProtoMessage() {}
 
 func (x *Snapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[19]
+	mi := &file_hostlink_hostlink_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1775,7 +1927,7 @@ func (x *Snapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
 func (*Snapshot) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{19}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Snapshot) GetRevision() uint64 {
@@ -1809,7 +1961,7 @@ type Directory struct {
 
 func (x *Directory) Reset() {
 	*x = Directory{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[20]
+	mi := &file_hostlink_hostlink_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1821,7 +1973,7 @@ func (x *Directory) String() string {
 func (*Directory) ProtoMessage() {}
 
 func (x *Directory) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[20]
+	mi := &file_hostlink_hostlink_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1834,7 +1986,7 @@ func (x *Directory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Directory.ProtoReflect.Descriptor instead.
 func (*Directory) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{20}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Directory) GetVersion() uint64 {
@@ -1868,7 +2020,7 @@ type DirectoryChange struct {
 
 func (x *DirectoryChange) Reset() {
 	*x = DirectoryChange{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[21]
+	mi := &file_hostlink_hostlink_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1880,7 +2032,7 @@ func (x *DirectoryChange) String() string {
 func (*DirectoryChange) ProtoMessage() {}
 
 func (x *DirectoryChange) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[21]
+	mi := &file_hostlink_hostlink_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1893,7 +2045,7 @@ func (x *DirectoryChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryChange.ProtoReflect.Descriptor instead.
 func (*DirectoryChange) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{21}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *DirectoryChange) GetFrom() uint64 {
@@ -1941,7 +2093,7 @@ type ServerName struct {
 
 func (x *ServerName) Reset() {
 	*x = ServerName{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[22]
+	mi := &file_hostlink_hostlink_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1953,7 +2105,7 @@ func (x *ServerName) String() string {
 func (*ServerName) ProtoMessage() {}
 
 func (x *ServerName) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[22]
+	mi := &file_hostlink_hostlink_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1966,7 +2118,7 @@ func (x *ServerName) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerName.ProtoReflect.Descriptor instead.
 func (*ServerName) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{22}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ServerName) GetHost() string {
@@ -1994,7 +2146,7 @@ type DirectoryState struct {
 
 func (x *DirectoryState) Reset() {
 	*x = DirectoryState{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[23]
+	mi := &file_hostlink_hostlink_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2006,7 +2158,7 @@ func (x *DirectoryState) String() string {
 func (*DirectoryState) ProtoMessage() {}
 
 func (x *DirectoryState) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[23]
+	mi := &file_hostlink_hostlink_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2019,7 +2171,7 @@ func (x *DirectoryState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryState.ProtoReflect.Descriptor instead.
 func (*DirectoryState) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{23}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *DirectoryState) GetServer() *ServerName {
@@ -2062,7 +2214,7 @@ type DirectoryServer struct {
 
 func (x *DirectoryServer) Reset() {
 	*x = DirectoryServer{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[24]
+	mi := &file_hostlink_hostlink_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2074,7 +2226,7 @@ func (x *DirectoryServer) String() string {
 func (*DirectoryServer) ProtoMessage() {}
 
 func (x *DirectoryServer) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[24]
+	mi := &file_hostlink_hostlink_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2087,7 +2239,7 @@ func (x *DirectoryServer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryServer.ProtoReflect.Descriptor instead.
 func (*DirectoryServer) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{24}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *DirectoryServer) GetHost() string {
@@ -2175,7 +2327,7 @@ type Order struct {
 
 func (x *Order) Reset() {
 	*x = Order{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[25]
+	mi := &file_hostlink_hostlink_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2187,7 +2339,7 @@ func (x *Order) String() string {
 func (*Order) ProtoMessage() {}
 
 func (x *Order) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[25]
+	mi := &file_hostlink_hostlink_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2200,7 +2352,7 @@ func (x *Order) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Order.ProtoReflect.Descriptor instead.
 func (*Order) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{25}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Order) GetId() string {
@@ -2247,7 +2399,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[26]
+	mi := &file_hostlink_hostlink_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2259,7 +2411,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[26]
+	mi := &file_hostlink_hostlink_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2272,7 +2424,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{26}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Cancel) GetOrder() string {
@@ -2291,7 +2443,7 @@ type Probe struct {
 
 func (x *Probe) Reset() {
 	*x = Probe{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[27]
+	mi := &file_hostlink_hostlink_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2303,7 +2455,7 @@ func (x *Probe) String() string {
 func (*Probe) ProtoMessage() {}
 
 func (x *Probe) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[27]
+	mi := &file_hostlink_hostlink_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2316,7 +2468,7 @@ func (x *Probe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Probe.ProtoReflect.Descriptor instead.
 func (*Probe) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{27}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Probe) GetSentUnixNs() int64 {
@@ -2335,7 +2487,7 @@ type Controllers struct {
 
 func (x *Controllers) Reset() {
 	*x = Controllers{}
-	mi := &file_hostlink_hostlink_proto_msgTypes[28]
+	mi := &file_hostlink_hostlink_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2347,7 +2499,7 @@ func (x *Controllers) String() string {
 func (*Controllers) ProtoMessage() {}
 
 func (x *Controllers) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_hostlink_proto_msgTypes[28]
+	mi := &file_hostlink_hostlink_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2360,7 +2512,7 @@ func (x *Controllers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Controllers.ProtoReflect.Descriptor instead.
 func (*Controllers) Descriptor() ([]byte, []int) {
-	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{28}
+	return file_hostlink_hostlink_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Controllers) GetAddresses() []string {
@@ -2390,7 +2542,7 @@ const file_hostlink_hostlink_proto_rawDesc = "" +
 	"\x06server\x18\x02 \x01(\tR\x06server\"M\n" +
 	"\vCertificate\x12 \n" +
 	"\vcertificate\x18\x01 \x01(\fR\vcertificate\x12\x1c\n" +
-	"\tauthority\x18\x02 \x01(\fR\tauthority\"\xb0\x04\n" +
+	"\tauthority\x18\x02 \x01(\fR\tauthority\"\xec\x04\n" +
 	"\x06Report\x124\n" +
 	"\x05hello\x18\x01 \x01(\v2\x1c.gatehouse.hostlink.v1.HelloH\x00R\x05hello\x12F\n" +
 	"\vacknowledge\x18\x02 \x01(\v2\".gatehouse.hostlink.v1.AcknowledgeH\x00R\vacknowledge\x12A\n" +
@@ -2400,8 +2552,12 @@ const file_hostlink_hostlink_proto_rawDesc = "" +
 	"\vprobe_reply\x18\x06 \x01(\v2!.gatehouse.hostlink.v1.ProbeReplyH\x00R\n" +
 	"probeReply\x124\n" +
 	"\x05facts\x18\a \x01(\v2\x1c.gatehouse.hostlink.v1.FactsH\x00R\x05facts\x12M\n" +
-	"\x0edirectory_lost\x18\b \x01(\v2$.gatehouse.hostlink.v1.DirectoryLostH\x00R\rdirectoryLostB\b\n" +
-	"\x06report\"\x0f\n" +
+	"\x0edirectory_lost\x18\b \x01(\v2$.gatehouse.hostlink.v1.DirectoryLostH\x00R\rdirectoryLost\x12:\n" +
+	"\atrusted\x18\t \x01(\v2\x1e.gatehouse.hostlink.v1.TrustedH\x00R\atrustedB\b\n" +
+	"\x06report\"C\n" +
+	"\aTrusted\x12 \n" +
+	"\vauthorities\x18\x01 \x03(\tR\vauthorities\x12\x16\n" +
+	"\x06issuer\x18\x02 \x01(\tR\x06issuer\"\x0f\n" +
 	"\rDirectoryLost\"\x8e\x03\n" +
 	"\x05Hello\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\"\n" +
@@ -2428,7 +2584,7 @@ const file_hostlink_hostlink_proto_rawDesc = "" +
 	"\bchecksum\x18\x02 \x01(\tR\bchecksum\x12\x18\n" +
 	"\aproblem\x18\x03 \x01(\tR\aproblem\"O\n" +
 	"\x0eServerStatuses\x12=\n" +
-	"\aservers\x18\x01 \x03(\v2#.gatehouse.hostlink.v1.ServerStatusR\aservers\"\xb5\x05\n" +
+	"\aservers\x18\x01 \x03(\v2#.gatehouse.hostlink.v1.ServerStatusR\aservers\"\xef\x05\n" +
 	"\fServerStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12\x14\n" +
@@ -2450,7 +2606,9 @@ const file_hostlink_hostlink_proto_rawDesc = "" +
 	"\aversion\x18\x11 \x01(\tR\aversion\x12&\n" +
 	"\x0fstarted_unix_ms\x18\x12 \x01(\x03R\rstartedUnixMs\x12\x18\n" +
 	"\amembers\x18\x13 \x03(\tR\amembers\x125\n" +
-	"\x04exit\x18\x14 \x01(\v2!.gatehouse.hostlink.v1.ServerExitR\x04exit\x1a8\n" +
+	"\x04exit\x18\x14 \x01(\v2!.gatehouse.hostlink.v1.ServerExitR\x04exit\x12\x16\n" +
+	"\x06issuer\x18\x15 \x01(\tR\x06issuer\x12 \n" +
+	"\vauthorities\x18\x16 \x03(\tR\vauthorities\x1a8\n" +
 	"\n" +
 	"PortsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -2497,7 +2655,7 @@ const file_hostlink_hostlink_proto_rawDesc = "" +
 	"\fsent_unix_ns\x18\x01 \x01(\x03R\n" +
 	"sentUnixNs\x12 \n" +
 	"\fhost_unix_ns\x18\x02 \x01(\x03R\n" +
-	"hostUnixNs\"\x9b\x04\n" +
+	"hostUnixNs\"\xd1\x04\n" +
 	"\vInstruction\x12=\n" +
 	"\bsnapshot\x18\x01 \x01(\v2\x1f.gatehouse.hostlink.v1.SnapshotH\x00R\bsnapshot\x12@\n" +
 	"\tdirectory\x18\x02 \x01(\v2 .gatehouse.hostlink.v1.DirectoryH\x00R\tdirectory\x124\n" +
@@ -2506,8 +2664,11 @@ const file_hostlink_hostlink_proto_rawDesc = "" +
 	"\vcontrollers\x18\x05 \x01(\v2\".gatehouse.hostlink.v1.ControllersH\x00R\vcontrollers\x127\n" +
 	"\x06cancel\x18\x06 \x01(\v2\x1d.gatehouse.hostlink.v1.CancelH\x00R\x06cancel\x12:\n" +
 	"\awelcome\x18\a \x01(\v2\x1e.gatehouse.hostlink.v1.WelcomeH\x00R\awelcome\x12S\n" +
-	"\x10directory_change\x18\b \x01(\v2&.gatehouse.hostlink.v1.DirectoryChangeH\x00R\x0fdirectoryChangeB\r\n" +
-	"\vinstruction\"?\n" +
+	"\x10directory_change\x18\b \x01(\v2&.gatehouse.hostlink.v1.DirectoryChangeH\x00R\x0fdirectoryChange\x124\n" +
+	"\x05trust\x18\t \x01(\v2\x1c.gatehouse.hostlink.v1.TrustH\x00R\x05trustB\r\n" +
+	"\vinstruction\")\n" +
+	"\x05Trust\x12 \n" +
+	"\vauthorities\x18\x01 \x01(\fR\vauthorities\"?\n" +
 	"\aWelcome\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\"\\\n" +
@@ -2581,82 +2742,86 @@ func file_hostlink_hostlink_proto_rawDescGZIP() []byte {
 	return file_hostlink_hostlink_proto_rawDescData
 }
 
-var file_hostlink_hostlink_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_hostlink_hostlink_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_hostlink_hostlink_proto_goTypes = []any{
 	(*JoinMessage)(nil),     // 0: gatehouse.hostlink.v1.JoinMessage
 	(*JoinStart)(nil),       // 1: gatehouse.hostlink.v1.JoinStart
 	(*SignRequest)(nil),     // 2: gatehouse.hostlink.v1.SignRequest
 	(*Certificate)(nil),     // 3: gatehouse.hostlink.v1.Certificate
 	(*Report)(nil),          // 4: gatehouse.hostlink.v1.Report
-	(*DirectoryLost)(nil),   // 5: gatehouse.hostlink.v1.DirectoryLost
-	(*Hello)(nil),           // 6: gatehouse.hostlink.v1.Hello
-	(*Facts)(nil),           // 7: gatehouse.hostlink.v1.Facts
-	(*Acknowledge)(nil),     // 8: gatehouse.hostlink.v1.Acknowledge
-	(*ServerStatuses)(nil),  // 9: gatehouse.hostlink.v1.ServerStatuses
-	(*ServerStatus)(nil),    // 10: gatehouse.hostlink.v1.ServerStatus
-	(*ServerExit)(nil),      // 11: gatehouse.hostlink.v1.ServerExit
-	(*ServerUsage)(nil),     // 12: gatehouse.hostlink.v1.ServerUsage
-	(*BackendUsage)(nil),    // 13: gatehouse.hostlink.v1.BackendUsage
-	(*OrderResult)(nil),     // 14: gatehouse.hostlink.v1.OrderResult
-	(*OrderOutput)(nil),     // 15: gatehouse.hostlink.v1.OrderOutput
-	(*ProbeReply)(nil),      // 16: gatehouse.hostlink.v1.ProbeReply
-	(*Instruction)(nil),     // 17: gatehouse.hostlink.v1.Instruction
-	(*Welcome)(nil),         // 18: gatehouse.hostlink.v1.Welcome
-	(*Snapshot)(nil),        // 19: gatehouse.hostlink.v1.Snapshot
-	(*Directory)(nil),       // 20: gatehouse.hostlink.v1.Directory
-	(*DirectoryChange)(nil), // 21: gatehouse.hostlink.v1.DirectoryChange
-	(*ServerName)(nil),      // 22: gatehouse.hostlink.v1.ServerName
-	(*DirectoryState)(nil),  // 23: gatehouse.hostlink.v1.DirectoryState
-	(*DirectoryServer)(nil), // 24: gatehouse.hostlink.v1.DirectoryServer
-	(*Order)(nil),           // 25: gatehouse.hostlink.v1.Order
-	(*Cancel)(nil),          // 26: gatehouse.hostlink.v1.Cancel
-	(*Probe)(nil),           // 27: gatehouse.hostlink.v1.Probe
-	(*Controllers)(nil),     // 28: gatehouse.hostlink.v1.Controllers
-	nil,                     // 29: gatehouse.hostlink.v1.ServerStatus.PortsEntry
-	nil,                     // 30: gatehouse.hostlink.v1.DirectoryServer.PortsEntry
+	(*Trusted)(nil),         // 5: gatehouse.hostlink.v1.Trusted
+	(*DirectoryLost)(nil),   // 6: gatehouse.hostlink.v1.DirectoryLost
+	(*Hello)(nil),           // 7: gatehouse.hostlink.v1.Hello
+	(*Facts)(nil),           // 8: gatehouse.hostlink.v1.Facts
+	(*Acknowledge)(nil),     // 9: gatehouse.hostlink.v1.Acknowledge
+	(*ServerStatuses)(nil),  // 10: gatehouse.hostlink.v1.ServerStatuses
+	(*ServerStatus)(nil),    // 11: gatehouse.hostlink.v1.ServerStatus
+	(*ServerExit)(nil),      // 12: gatehouse.hostlink.v1.ServerExit
+	(*ServerUsage)(nil),     // 13: gatehouse.hostlink.v1.ServerUsage
+	(*BackendUsage)(nil),    // 14: gatehouse.hostlink.v1.BackendUsage
+	(*OrderResult)(nil),     // 15: gatehouse.hostlink.v1.OrderResult
+	(*OrderOutput)(nil),     // 16: gatehouse.hostlink.v1.OrderOutput
+	(*ProbeReply)(nil),      // 17: gatehouse.hostlink.v1.ProbeReply
+	(*Instruction)(nil),     // 18: gatehouse.hostlink.v1.Instruction
+	(*Trust)(nil),           // 19: gatehouse.hostlink.v1.Trust
+	(*Welcome)(nil),         // 20: gatehouse.hostlink.v1.Welcome
+	(*Snapshot)(nil),        // 21: gatehouse.hostlink.v1.Snapshot
+	(*Directory)(nil),       // 22: gatehouse.hostlink.v1.Directory
+	(*DirectoryChange)(nil), // 23: gatehouse.hostlink.v1.DirectoryChange
+	(*ServerName)(nil),      // 24: gatehouse.hostlink.v1.ServerName
+	(*DirectoryState)(nil),  // 25: gatehouse.hostlink.v1.DirectoryState
+	(*DirectoryServer)(nil), // 26: gatehouse.hostlink.v1.DirectoryServer
+	(*Order)(nil),           // 27: gatehouse.hostlink.v1.Order
+	(*Cancel)(nil),          // 28: gatehouse.hostlink.v1.Cancel
+	(*Probe)(nil),           // 29: gatehouse.hostlink.v1.Probe
+	(*Controllers)(nil),     // 30: gatehouse.hostlink.v1.Controllers
+	nil,                     // 31: gatehouse.hostlink.v1.ServerStatus.PortsEntry
+	nil,                     // 32: gatehouse.hostlink.v1.DirectoryServer.PortsEntry
 }
 var file_hostlink_hostlink_proto_depIdxs = []int32{
 	1,  // 0: gatehouse.hostlink.v1.JoinMessage.start:type_name -> gatehouse.hostlink.v1.JoinStart
 	3,  // 1: gatehouse.hostlink.v1.JoinMessage.certificate:type_name -> gatehouse.hostlink.v1.Certificate
-	6,  // 2: gatehouse.hostlink.v1.Report.hello:type_name -> gatehouse.hostlink.v1.Hello
-	8,  // 3: gatehouse.hostlink.v1.Report.acknowledge:type_name -> gatehouse.hostlink.v1.Acknowledge
-	9,  // 4: gatehouse.hostlink.v1.Report.servers:type_name -> gatehouse.hostlink.v1.ServerStatuses
-	14, // 5: gatehouse.hostlink.v1.Report.order_result:type_name -> gatehouse.hostlink.v1.OrderResult
-	15, // 6: gatehouse.hostlink.v1.Report.order_output:type_name -> gatehouse.hostlink.v1.OrderOutput
-	16, // 7: gatehouse.hostlink.v1.Report.probe_reply:type_name -> gatehouse.hostlink.v1.ProbeReply
-	7,  // 8: gatehouse.hostlink.v1.Report.facts:type_name -> gatehouse.hostlink.v1.Facts
-	5,  // 9: gatehouse.hostlink.v1.Report.directory_lost:type_name -> gatehouse.hostlink.v1.DirectoryLost
-	7,  // 10: gatehouse.hostlink.v1.Hello.facts:type_name -> gatehouse.hostlink.v1.Facts
-	10, // 11: gatehouse.hostlink.v1.ServerStatuses.servers:type_name -> gatehouse.hostlink.v1.ServerStatus
-	29, // 12: gatehouse.hostlink.v1.ServerStatus.ports:type_name -> gatehouse.hostlink.v1.ServerStatus.PortsEntry
-	12, // 13: gatehouse.hostlink.v1.ServerStatus.usage:type_name -> gatehouse.hostlink.v1.ServerUsage
-	11, // 14: gatehouse.hostlink.v1.ServerStatus.exit:type_name -> gatehouse.hostlink.v1.ServerExit
-	13, // 15: gatehouse.hostlink.v1.ServerUsage.backends:type_name -> gatehouse.hostlink.v1.BackendUsage
-	19, // 16: gatehouse.hostlink.v1.Instruction.snapshot:type_name -> gatehouse.hostlink.v1.Snapshot
-	20, // 17: gatehouse.hostlink.v1.Instruction.directory:type_name -> gatehouse.hostlink.v1.Directory
-	25, // 18: gatehouse.hostlink.v1.Instruction.order:type_name -> gatehouse.hostlink.v1.Order
-	27, // 19: gatehouse.hostlink.v1.Instruction.probe:type_name -> gatehouse.hostlink.v1.Probe
-	28, // 20: gatehouse.hostlink.v1.Instruction.controllers:type_name -> gatehouse.hostlink.v1.Controllers
-	26, // 21: gatehouse.hostlink.v1.Instruction.cancel:type_name -> gatehouse.hostlink.v1.Cancel
-	18, // 22: gatehouse.hostlink.v1.Instruction.welcome:type_name -> gatehouse.hostlink.v1.Welcome
-	21, // 23: gatehouse.hostlink.v1.Instruction.directory_change:type_name -> gatehouse.hostlink.v1.DirectoryChange
-	24, // 24: gatehouse.hostlink.v1.Directory.servers:type_name -> gatehouse.hostlink.v1.DirectoryServer
-	24, // 25: gatehouse.hostlink.v1.DirectoryChange.servers:type_name -> gatehouse.hostlink.v1.DirectoryServer
-	23, // 26: gatehouse.hostlink.v1.DirectoryChange.states:type_name -> gatehouse.hostlink.v1.DirectoryState
-	22, // 27: gatehouse.hostlink.v1.DirectoryChange.gone:type_name -> gatehouse.hostlink.v1.ServerName
-	22, // 28: gatehouse.hostlink.v1.DirectoryState.server:type_name -> gatehouse.hostlink.v1.ServerName
-	30, // 29: gatehouse.hostlink.v1.DirectoryServer.ports:type_name -> gatehouse.hostlink.v1.DirectoryServer.PortsEntry
-	0,  // 30: gatehouse.hostlink.v1.HostLink.Join:input_type -> gatehouse.hostlink.v1.JoinMessage
-	4,  // 31: gatehouse.hostlink.v1.HostLink.Connect:input_type -> gatehouse.hostlink.v1.Report
-	2,  // 32: gatehouse.hostlink.v1.HostLink.Sign:input_type -> gatehouse.hostlink.v1.SignRequest
-	0,  // 33: gatehouse.hostlink.v1.HostLink.Join:output_type -> gatehouse.hostlink.v1.JoinMessage
-	17, // 34: gatehouse.hostlink.v1.HostLink.Connect:output_type -> gatehouse.hostlink.v1.Instruction
-	3,  // 35: gatehouse.hostlink.v1.HostLink.Sign:output_type -> gatehouse.hostlink.v1.Certificate
-	33, // [33:36] is the sub-list for method output_type
-	30, // [30:33] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	7,  // 2: gatehouse.hostlink.v1.Report.hello:type_name -> gatehouse.hostlink.v1.Hello
+	9,  // 3: gatehouse.hostlink.v1.Report.acknowledge:type_name -> gatehouse.hostlink.v1.Acknowledge
+	10, // 4: gatehouse.hostlink.v1.Report.servers:type_name -> gatehouse.hostlink.v1.ServerStatuses
+	15, // 5: gatehouse.hostlink.v1.Report.order_result:type_name -> gatehouse.hostlink.v1.OrderResult
+	16, // 6: gatehouse.hostlink.v1.Report.order_output:type_name -> gatehouse.hostlink.v1.OrderOutput
+	17, // 7: gatehouse.hostlink.v1.Report.probe_reply:type_name -> gatehouse.hostlink.v1.ProbeReply
+	8,  // 8: gatehouse.hostlink.v1.Report.facts:type_name -> gatehouse.hostlink.v1.Facts
+	6,  // 9: gatehouse.hostlink.v1.Report.directory_lost:type_name -> gatehouse.hostlink.v1.DirectoryLost
+	5,  // 10: gatehouse.hostlink.v1.Report.trusted:type_name -> gatehouse.hostlink.v1.Trusted
+	8,  // 11: gatehouse.hostlink.v1.Hello.facts:type_name -> gatehouse.hostlink.v1.Facts
+	11, // 12: gatehouse.hostlink.v1.ServerStatuses.servers:type_name -> gatehouse.hostlink.v1.ServerStatus
+	31, // 13: gatehouse.hostlink.v1.ServerStatus.ports:type_name -> gatehouse.hostlink.v1.ServerStatus.PortsEntry
+	13, // 14: gatehouse.hostlink.v1.ServerStatus.usage:type_name -> gatehouse.hostlink.v1.ServerUsage
+	12, // 15: gatehouse.hostlink.v1.ServerStatus.exit:type_name -> gatehouse.hostlink.v1.ServerExit
+	14, // 16: gatehouse.hostlink.v1.ServerUsage.backends:type_name -> gatehouse.hostlink.v1.BackendUsage
+	21, // 17: gatehouse.hostlink.v1.Instruction.snapshot:type_name -> gatehouse.hostlink.v1.Snapshot
+	22, // 18: gatehouse.hostlink.v1.Instruction.directory:type_name -> gatehouse.hostlink.v1.Directory
+	27, // 19: gatehouse.hostlink.v1.Instruction.order:type_name -> gatehouse.hostlink.v1.Order
+	29, // 20: gatehouse.hostlink.v1.Instruction.probe:type_name -> gatehouse.hostlink.v1.Probe
+	30, // 21: gatehouse.hostlink.v1.Instruction.controllers:type_name -> gatehouse.hostlink.v1.Controllers
+	28, // 22: gatehouse.hostlink.v1.Instruction.cancel:type_name -> gatehouse.hostlink.v1.Cancel
+	20, // 23: gatehouse.hostlink.v1.Instruction.welcome:type_name -> gatehouse.hostlink.v1.Welcome
+	23, // 24: gatehouse.hostlink.v1.Instruction.directory_change:type_name -> gatehouse.hostlink.v1.DirectoryChange
+	19, // 25: gatehouse.hostlink.v1.Instruction.trust:type_name -> gatehouse.hostlink.v1.Trust
+	26, // 26: gatehouse.hostlink.v1.Directory.servers:type_name -> gatehouse.hostlink.v1.DirectoryServer
+	26, // 27: gatehouse.hostlink.v1.DirectoryChange.servers:type_name -> gatehouse.hostlink.v1.DirectoryServer
+	25, // 28: gatehouse.hostlink.v1.DirectoryChange.states:type_name -> gatehouse.hostlink.v1.DirectoryState
+	24, // 29: gatehouse.hostlink.v1.DirectoryChange.gone:type_name -> gatehouse.hostlink.v1.ServerName
+	24, // 30: gatehouse.hostlink.v1.DirectoryState.server:type_name -> gatehouse.hostlink.v1.ServerName
+	32, // 31: gatehouse.hostlink.v1.DirectoryServer.ports:type_name -> gatehouse.hostlink.v1.DirectoryServer.PortsEntry
+	0,  // 32: gatehouse.hostlink.v1.HostLink.Join:input_type -> gatehouse.hostlink.v1.JoinMessage
+	4,  // 33: gatehouse.hostlink.v1.HostLink.Connect:input_type -> gatehouse.hostlink.v1.Report
+	2,  // 34: gatehouse.hostlink.v1.HostLink.Sign:input_type -> gatehouse.hostlink.v1.SignRequest
+	0,  // 35: gatehouse.hostlink.v1.HostLink.Join:output_type -> gatehouse.hostlink.v1.JoinMessage
+	18, // 36: gatehouse.hostlink.v1.HostLink.Connect:output_type -> gatehouse.hostlink.v1.Instruction
+	3,  // 37: gatehouse.hostlink.v1.HostLink.Sign:output_type -> gatehouse.hostlink.v1.Certificate
+	35, // [35:38] is the sub-list for method output_type
+	32, // [32:35] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_hostlink_hostlink_proto_init() }
@@ -2678,8 +2843,9 @@ func file_hostlink_hostlink_proto_init() {
 		(*Report_ProbeReply)(nil),
 		(*Report_Facts)(nil),
 		(*Report_DirectoryLost)(nil),
+		(*Report_Trusted)(nil),
 	}
-	file_hostlink_hostlink_proto_msgTypes[17].OneofWrappers = []any{
+	file_hostlink_hostlink_proto_msgTypes[18].OneofWrappers = []any{
 		(*Instruction_Snapshot)(nil),
 		(*Instruction_Directory)(nil),
 		(*Instruction_Order)(nil),
@@ -2688,6 +2854,7 @@ func file_hostlink_hostlink_proto_init() {
 		(*Instruction_Cancel)(nil),
 		(*Instruction_Welcome)(nil),
 		(*Instruction_DirectoryChange)(nil),
+		(*Instruction_Trust)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2695,7 +2862,7 @@ func file_hostlink_hostlink_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hostlink_hostlink_proto_rawDesc), len(file_hostlink_hostlink_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   31,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

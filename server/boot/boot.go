@@ -11,6 +11,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/gatehouse-idp/gatehouse/internal/certs"
 	"github.com/gatehouse-idp/gatehouse/internal/clock"
 	"github.com/gatehouse-idp/gatehouse/internal/logs"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
@@ -78,8 +79,13 @@ type environment struct {
 	// say tells people what the server is doing while it starts.
 	say func(message string)
 	// certify gets a certificate for a request (PKCS 10, DER): the certificate
-	// and the authority's, PEM. nil where there is no domain.
-	certify func(ctx context.Context, request []byte) (certificate, authority []byte, err error)
+	// and the authorities', PEM, the issuing one first. nil where there is no domain.
+	certify func(ctx context.Context, request []byte) (certificate, authorities []byte, err error)
+	// trust is which authorities count, as the agent says it; nil where there is no
+	// domain.
+	trust *trust
+	// certified tells what the server's certificate is and whom it trusts.
+	certified func(*certs.Identity)
 	// traffic counts what is answered, over all generations of the process.
 	traffic *traffic
 }

@@ -48,6 +48,7 @@ type relay struct {
 	directories    chan []*configrelay.DirectoryServer
 	commands       chan *configrelay.Command
 	certificates   chan *configrelay.Certificate
+	trust          *trust
 	reports        *reports
 	heard          chan struct{} // closed when the agent has all reports, after reports.end
 }
@@ -61,6 +62,7 @@ func newRelay(getenv func(string) string, stdin io.Reader, c clock.Clock, versio
 		directories:    make(chan []*configrelay.DirectoryServer, 1),
 		commands:       make(chan *configrelay.Command, 8),
 		certificates:   make(chan *configrelay.Certificate, 1),
+		trust:          newTrust(),
 		reports:        newReports(),
 		heard:          make(chan struct{}),
 	}
@@ -180,6 +182,8 @@ func (r *relay) receive(ctx context.Context, in *configrelay.Instruction) {
 		newest(r.directories, in.GetDirectory().GetServers())
 	case in.GetCertificate() != nil:
 		newest(r.certificates, in.GetCertificate())
+	case in.GetTrust() != nil:
+		r.trust.set(in.GetTrust().GetAuthorities())
 	case in.GetCommand() != nil:
 		select {
 		case r.commands <- in.GetCommand():

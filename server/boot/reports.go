@@ -20,7 +20,8 @@ type reports struct {
 	apply   *configrelay.Applied
 	request []byte // certificate request
 	usage   *configrelay.Usage
-	dirty   struct{ status, apply, request, usage bool }
+	trusted *configrelay.Trusted
+	dirty   struct{ status, apply, request, usage, trusted bool }
 	results []*configrelay.CommandResult
 	last    bool // nothing follows: the link ends when all is told
 }
@@ -58,6 +59,18 @@ func (r *reports) setUsage(usage *configrelay.Usage) {
 	}
 }
 
+// setTrusted reports whom the server trusts and who issued its certificate.
+func (r *reports) setTrusted(t *configrelay.Trusted) {
+	r.change(func() { r.trusted, r.dirty.trusted = t, true })
+}
+
+// toldTrust reports whether that was said.
+func (r *reports) toldTrust() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.trusted != nil
+}
+
 // applied answers a configuration: "" is live, else "reload-required" or
 // "restart-required"; trouble says why it cannot be used.
 func (r *reports) applied(revision uint64, required, trouble string) {
@@ -80,7 +93,7 @@ func (r *reports) done(id, trouble string) {
 func (r *reports) repeat() {
 	r.change(func() {
 		r.dirty.status, r.dirty.apply, r.dirty.request = r.status != nil, r.apply != nil, r.request != nil
-		r.dirty.usage = r.usage != nil
+		r.dirty.usage, r.dirty.trusted = r.usage != nil, r.trusted != nil
 	})
 }
 
@@ -100,10 +113,13 @@ func (r *reports) take() (out []*configrelay.Report) {
 	if r.dirty.usage {
 		out = append(out, &configrelay.Report{Report: &configrelay.Report_Usage{Usage: r.usage}})
 	}
+	if r.dirty.trusted {
+		out = append(out, &configrelay.Report{Report: &configrelay.Report_Trusted{Trusted: r.trusted}})
+	}
 	for _, result := range r.results {
 		out = append(out, &configrelay.Report{Report: &configrelay.Report_CommandResult{CommandResult: result}})
 	}
-	r.dirty.status, r.dirty.apply, r.dirty.request, r.dirty.usage = false, false, false, false
+	r.dirty.status, r.dirty.apply, r.dirty.request, r.dirty.usage, r.dirty.trusted = false, false, false, false, false
 	r.results = nil
 	return out
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gatehouse-idp/gatehouse/internal/certs"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/internal/tasks"
 	"github.com/gatehouse-idp/gatehouse/profiles"
@@ -108,6 +109,10 @@ func (s *spawned) generation(ctx context.Context) (ending, error) {
 		process: s.process,
 		say:     func(message string) { s.report("starting", message) },
 		certify: s.certify,
+		trust:   s.relay.trust,
+		certified: func(id *certs.Identity) {
+			s.relay.reports.setTrusted(&configrelay.Trusted{Authorities: id.Trusted(), Issuer: id.Issuer()})
+		},
 		traffic: &s.traffic,
 	}
 	gen, err := newGeneration(genCtx, env, s.current)
@@ -164,6 +169,9 @@ func (s *spawned) serve(ctx context.Context, gen generation, ready <-chan struct
 
 func (s *spawned) ready(gen generation) {
 	gen.resume()
+	if !s.relay.reports.toldTrust() { // it is in no cluster
+		s.relay.reports.setTrusted(&configrelay.Trusted{Issuer: noCertificate})
+	}
 	s.state = "ready"
 	if s.pending == nil {
 		s.relay.reports.applied(s.current.Revision, "", "")
