@@ -332,8 +332,8 @@ func (s *Session) withHeaders(op profiles.Operation) profiles.Operation {
 	return op
 }
 
-// rolling are the operations that may go on for as long as servers restart.
-var rolling = map[string]bool{"rolling-restart": true, "apply": true, "revert": true}
+// rolling are the operations that may go on for as long as servers restart or renew.
+var rolling = map[string]bool{"rolling-restart": true, "apply": true, "revert": true, "rotate-authority": true}
 
 // follows reports whether the operation's progress is worth showing.
 func (s *Session) follows(op profiles.Operation) bool {

@@ -125,20 +125,22 @@ func trust(c Config) (*tls.Config, error) {
 	if err != nil {
 		return nil, problem.Invalid.Errorf("cannot read the authority's certificate: %w", err)
 	}
-	cert, err := certs.ParseCertificate(data)
+	list, err := certs.ParseCertificates(data)
 	if err != nil {
 		return nil, problem.Invalid.Errorf("cannot read the authority's certificate of %s: %w", c.CAFile, err)
 	}
-	return anchored(cert, c.Clock), nil
+	return anchored(list, c.Clock), nil
 }
 
-// anchored trusts holders of certificates that the authority signed.
-func anchored(authority *x509.Certificate, c clock.Clock) *tls.Config {
+// anchored trusts holders of certificates that one of the authorities signed.
+func anchored(authorities []*x509.Certificate, c clock.Clock) *tls.Config {
 	roots := x509.NewCertPool()
-	roots.AddCert(authority)
+	for _, a := range authorities {
+		roots.AddCert(a)
+	}
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13,
-		NextProtos: []string{"h2"},
+		NextProtos: certs.WithHints([]string{"h2"}, certs.Fingerprints(authorities)...),
 		// Peers are named by URIs, not by DNS: VerifyConnection is the whole check.
 		InsecureSkipVerify: true,
 		VerifyConnection: func(cs tls.ConnectionState) error {

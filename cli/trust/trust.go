@@ -99,7 +99,7 @@ func (k Known) Decide(address, shown string, ask func(address, fingerprint strin
 		return nil
 	case kept != "":
 		return problem.WithHint(problem.Unauthorized.Errorf("CANNOT TRUST %s: ITS AUTHORITY HAS CHANGED. It shows %s; known is %s. "+
-			"Somebody may be reading what you send, or the domain was set up anew", address, shown, kept),
+			"Somebody may be reading what you send, or the domain was set up anew or its authority rotated", address, shown, kept),
 			"ask who runs the domain; if the new one is right, remove the line of %s from %s", address, k.Path)
 	case ask == nil:
 		return problem.WithHint(problem.Invalid.Errorf("cannot connect to %s: its authority is not known (it shows %s)", address, shown),

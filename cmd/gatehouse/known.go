@@ -31,13 +31,18 @@ func (r remote) fingerprint(ctx context.Context, env Env, addresses []string) (s
 		if at == "" {
 			continue // a socket
 		}
-		shown, err := client.Authority(ctx, at)
+		known := knownControllers(env)
+		kept, err := known.Fingerprint(at)
+		if err != nil {
+			return "", err
+		}
+		shown, err := client.Authority(ctx, at, kept)
 		if problem.Is(err, problem.Unavailable) {
 			unreachable = err
 			continue
 		}
 		if err == nil {
-			err = knownControllers(env).Decide(at, shown, r.asker(env))
+			err = known.Decide(at, shown, r.asker(env))
 		}
 		return shown, err
 	}
