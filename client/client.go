@@ -253,13 +253,11 @@ func (c *Client) dropLocked() {
 
 func (c *Client) open(ctx context.Context, address string) (*link, error) {
 	handshake := &handshakeFailure{}
-	creds, target := credentials.TransportCredentials(insecure.NewCredentials()), "passthrough:///"+address
+	var creds credentials.TransportCredentials = noting{credentials.NewTLS(c.tls), handshake}
+	target := "passthrough:///" + HostPort(address)
 	path, local := socketPath(address)
 	if local {
-		target = "unix:" + path
-	} else {
-		creds = noting{credentials.NewTLS(c.tls), handshake}
-		target = "passthrough:///" + HostPort(address)
+		creds, target = insecure.NewCredentials(), "unix:"+path
 	}
 	conn, err := grpc.NewClient(target,
 		grpc.WithTransportCredentials(creds),

@@ -87,10 +87,7 @@ func processorSeconds(t *testing.T, pid int) float64 {
 	}
 	f := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
 	var user, system float64
-	if _, err := fmt.Sscan(f[11], &user); err == nil {
-		_, err = fmt.Sscan(f[12], &system)
-	}
-	if err != nil {
+	if _, err := fmt.Sscan(f[11]+" "+f[12], &user, &system); err != nil {
 		t.Fatal(err)
 	}
 	const ticksPerSecond = 100
