@@ -46,8 +46,7 @@ func TestFiftyServersStartAndStop(t *testing.T) {
 	}
 }
 
-// A crashed server is ready again in 1.5 s, the median of 20: the figure is
-// printed; only a respawn that waits for its second turn or hangs fails.
+// A crashed server is ready again in 1.5 s, the median of 20.
 func TestTheMedianCrashIsOverQuickly(t *testing.T) {
 	if testing.Short() {
 		t.Skip("kills 20 servers")
@@ -73,7 +72,7 @@ func TestTheMedianCrashIsOverQuickly(t *testing.T) {
 	}
 	slices.Sort(times)
 	t.Logf("ready again after kill -9: median %s, slowest %s, of %d", times[kills/2], times[kills-1], kills)
-	if times[kills/2] > 10*time.Second {
-		t.Errorf("median %s", times[kills/2])
+	if times[kills/2] > 1500*time.Millisecond {
+		t.Errorf("median %s, more than 1.5 s", times[kills/2])
 	}
 }

@@ -212,8 +212,8 @@ func TestAKilledLeaderIsReplacedWithinTwoSeconds(t *testing.T) {
 	slices.Sort(took)
 	p95 := took[(len(took)*95+99)/100-1]
 	t.Logf("writes again after a killed leader, %d kills: median %v, 95th percentile %v, longest %v", kills, took[len(took)/2], p95, took[len(took)-1])
-	if p95 > 10*time.Second { // the goal is 2 s; a busy machine is no fault
-		t.Errorf("95th percentile %v", p95)
+	if p95 > 2*time.Second {
+		t.Errorf("95th percentile %v, want 2 s at most", p95)
 	}
 }
 
