@@ -28,7 +28,7 @@ func HostPort(address string) string {
 // by that: whoever asks compares it, and then connects with it as
 // Config.Fingerprint.
 func Authority(ctx context.Context, address, known string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	ctx, cancel := context.WithTimeout(ctx, reachLimit)
 	defer cancel()
 	protocols := []string{"h2"}
 	if known != "" {

@@ -5,11 +5,9 @@
 package client
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"net"
 	"os"
 	"strings"
 	"sync"
@@ -17,9 +15,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/keepalive"
 
 	"github.com/gatehouse-idp/gatehouse/internal/certs"
 	"github.com/gatehouse-idp/gatehouse/internal/clock"
@@ -30,11 +25,6 @@ import (
 // DefaultPort is the management port, used when an address names none. It
 // carries HTTP and gRPC.
 const DefaultPort = "9990"
-
-// connectTimeout bounds one attempt to reach one controller: a TCP and a TLS
-// handshake over a slow link are well below it, and with three controllers, two
-// of them gone, a call still starts within the 2 s that a lost leader may cost.
-const connectTimeout = 900 * time.Millisecond
 
 // A connection that is silent is probed after keepaliveTime and given up
 // keepaliveTimeout later, so that a stream being followed notices a dead peer.
@@ -186,8 +176,8 @@ func (c *Client) Close() error {
 	return err
 }
 
-// link gives a connection that is up and logged in: the current one, or the
-// first address that answers.
+// link gives a connection that is up and logged in: the current one, or that of
+// the first address that answers.
 func (c *Client) link(ctx context.Context) (*link, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -197,24 +187,11 @@ func (c *Client) link(ctx context.Context) (*link, error) {
 		}
 		c.dropLocked()
 	}
-	var reasons []string
-	var last error
-	for _, address := range c.config.Addresses {
-		l, err := c.open(ctx, address)
-		if err == nil {
-			c.current = l
-			return l, nil
-		}
-		if problem.Is(err, problem.Unauthorized) || problem.Is(err, problem.Invalid) {
-			return nil, err // another controller would say the same
-		}
-		last = err
-		reasons = append(reasons, err.Error())
+	l, err := c.reach(ctx)
+	if err == nil {
+		c.current = l
 	}
-	if len(reasons) == 1 {
-		return nil, last
-	}
-	return nil, problem.Unavailable.Errorf("cannot reach any controller: %s", strings.Join(reasons, "; "))
+	return l, err
 }
 
 // prefer makes address the one to be tried first: the leader, by a hint.
@@ -249,105 +226,4 @@ func (c *Client) dropLocked() {
 		_ = c.current.conn.Close() // nothing is sent on it any more
 		c.current = nil
 	}
-}
-
-func (c *Client) open(ctx context.Context, address string) (*link, error) {
-	handshake := &handshakeFailure{}
-	var creds credentials.TransportCredentials = noting{credentials.NewTLS(c.tls), handshake}
-	target := "passthrough:///" + HostPort(address)
-	path, local := socketPath(address)
-	if local {
-		creds, target = insecure.NewCredentials(), "unix:"+path
-	}
-	conn, err := grpc.NewClient(target,
-		grpc.WithTransportCredentials(creds),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(messageLimit)),
-		grpc.WithNoProxy(),
-	)
-	if err != nil {
-		return nil, problem.Invalid.Errorf("cannot connect to %q: %w", address, err)
-	}
-	l := &link{address: address, conn: conn, stub: management.NewManagementClient(conn)}
-	if err = l.ready(ctx, local, handshake); err == nil && !local && c.config.Identity == nil {
-		err = c.login(ctx, l)
-	}
-	if err != nil {
-		_ = conn.Close() // never used
-		return nil, err
-	}
-	return l, nil
-}
-
-// ready waits until the connection is up or has failed once.
-func (l *link) ready(ctx context.Context, local bool, handshake *handshakeFailure) error {
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
-	l.conn.Connect()
-	for {
-		state := l.conn.GetState()
-		if state == connectivity.Ready {
-			return nil
-		}
-		if state == connectivity.TransientFailure || !l.conn.WaitForStateChange(ctx, state) {
-			break
-		}
-	}
-	if path, _ := socketPath(l.address); local {
-		if _, err := os.Stat(path); err != nil {
-			return problem.Unavailable.Errorf("cannot connect to the controller: nothing runs at the socket %s", path)
-		}
-		return problem.Unavailable.Errorf("cannot connect to the controller at the socket %s: nobody answers", path)
-	}
-	if failure := handshake.get(); failure != nil {
-		kind := problem.KindOf(failure)
-		if kind != problem.Unauthorized {
-			kind = problem.Unavailable
-		}
-		return kind.Errorf("cannot connect to %s: %w", l.address, failure)
-	}
-	return problem.Unavailable.Errorf("cannot connect to %s: %s", l.address, cmp.Or(contextText(ctx), "nobody listens there"))
-}
-
-func contextText(ctx context.Context) string {
-	if ctx.Err() != nil {
-		return "no answer in time"
-	}
-	return ""
-}
-
-// handshakeFailure is why the last TLS handshake failed.
-type handshakeFailure struct {
-	mu  sync.Mutex
-	err error
-}
-
-func (f *handshakeFailure) get() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.err
-}
-
-func (f *handshakeFailure) set(err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.err = err
-}
-
-// noting keeps the reason of a failed handshake, which gRPC only logs.
-type noting struct {
-	credentials.TransportCredentials
-	failure *handshakeFailure
-}
-
-func (n noting) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	conn, info, err := n.TransportCredentials.ClientHandshake(ctx, authority, raw)
-	if err != nil {
-		n.failure.set(err)
-	}
-	return conn, info, err
-}
-
-func (n noting) Clone() credentials.TransportCredentials {
-	return noting{n.TransportCredentials.Clone(), n.failure}
 }

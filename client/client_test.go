@@ -2,13 +2,16 @@ package client_test
 
 import (
 	"context"
+	"net"
 	"os"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/gatehouse-idp/gatehouse/client"
 	"github.com/gatehouse-idp/gatehouse/internal/clock"
+	"github.com/gatehouse-idp/gatehouse/internal/clock/clocktest"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/management/access"
 	"github.com/gatehouse-idp/gatehouse/management/api"
@@ -33,13 +36,25 @@ func (e *electing) Execute(ctx context.Context, c access.Caller, op profiles.Ope
 
 func serve(t *testing.T, model api.Model) string {
 	t.Helper()
-	dir := t.TempDir()
-	socket := filepath.Join(dir, "m.sock")
-	i := api.New(api.Config{Model: model, Users: access.NewFileStore(filepath.Join(dir, "users")), Clock: clock.Real()})
-	l, err := api.ListenLocal(socket)
+	l := listen(t)
+	serveOn(t, l, model)
+	return l.Addr().String()
+}
+
+// listen makes a socket at which nobody answers yet.
+func listen(t *testing.T) net.Listener {
+	t.Helper()
+	l, err := api.ListenLocal(filepath.Join(t.TempDir(), "m.sock"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = l.Close() }) // it may be closed
+	return l
+}
+
+func serveOn(t *testing.T, l net.Listener, model api.Model) {
+	t.Helper()
+	i := api.New(api.Config{Model: model, Users: access.NewFileStore(filepath.Join(t.TempDir(), "users")), Clock: clock.Real()})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -47,12 +62,11 @@ func serve(t *testing.T, model api.Model) string {
 		_ = i.ServeOn(ctx, l) // ends with the context
 	}()
 	t.Cleanup(func() { cancel(); <-done })
-	return socket
 }
 
-func dial(t *testing.T, addresses ...string) *client.Client {
+func dial(t *testing.T, by clock.Clock, addresses ...string) *client.Client {
 	t.Helper()
-	c, err := client.Dial(t.Context(), client.Config{Addresses: addresses, Clock: clock.Real()})
+	c, err := client.Dial(t.Context(), client.Config{Addresses: addresses, Clock: by})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,8 +80,15 @@ func add(name string) profiles.Operation {
 
 func TestWriteWaitsForTheNewLeaderAndHappensOnce(t *testing.T) {
 	model := &electing{Model: apitest.NewModel(profiles.New(profiles.Domain))}
-	c := dial(t, serve(t, model))
+	now := clocktest.New(time.Now())
+	c := dial(t, now, serve(t, model))
 	model.without.Store(5)
+	go func() {
+		for range 5 { // it rests after each refusal
+			now.WaitForTimers(1)
+			now.Advance(100 * time.Millisecond)
+		}
+	}()
 	response, err := c.Execute(t.Context(), add("x"))
 	if err != nil || response.Revision != 1 {
 		t.Errorf("%+v, %v", response, err)
@@ -79,7 +100,7 @@ func TestWriteWaitsForTheNewLeaderAndHappensOnce(t *testing.T) {
 
 func TestCallEndsWithItsContext(t *testing.T) {
 	model := &electing{Model: apitest.NewModel(profiles.New(profiles.Domain))}
-	c := dial(t, serve(t, model))
+	c := dial(t, clock.Real(), serve(t, model))
 	model.without.Store(1 << 30)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -90,10 +111,70 @@ func TestCallEndsWithItsContext(t *testing.T) {
 
 func TestRefusalIsNotRepeated(t *testing.T) {
 	model := &electing{Model: apitest.NewModel(profiles.New(profiles.Domain))}
-	c := dial(t, serve(t, model))
+	c := dial(t, clock.Real(), serve(t, model))
 	_, err := c.Execute(t.Context(), profiles.Operation{Name: "remove", Address: profiles.Address{{Type: "path", Name: "nope"}}})
 	if !problem.Is(err, problem.NotFound) || model.calls.Load() != 1 {
 		t.Errorf("%v after %d calls", err, model.calls.Load())
+	}
+}
+
+// A domain has a new leader within 2 s, or a call says that it has none.
+func TestCallWithoutALeaderFailsInTheEnd(t *testing.T) {
+	model := &electing{Model: apitest.NewModel(profiles.New(profiles.Domain))}
+	now := clocktest.New(time.Now())
+	c := dial(t, now, serve(t, model))
+	model.without.Store(1 << 30)
+	failed := make(chan error, 1)
+	go func() {
+		_, err := c.Execute(t.Context(), add("x"))
+		failed <- err
+	}()
+	for range 30 {
+		now.WaitForTimers(1)
+		now.Advance(100 * time.Millisecond)
+	}
+	if err := <-failed; !problem.Is(err, problem.Unavailable) || model.calls.Load() != 31 {
+		t.Errorf("%v after %d calls", err, model.calls.Load())
+	}
+}
+
+func TestTheNextControllerIsTriedWhenOneIsSilent(t *testing.T) {
+	silent, now := listen(t), clocktest.New(time.Now())
+	answering := serve(t, apitest.NewModel(profiles.New(profiles.Domain)))
+	go func() {
+		now.WaitForTimers(1)
+		now.Advance(time.Second)
+	}()
+	c := dial(t, now, silent.Addr().String(), answering)
+	if _, err := c.Execute(t.Context(), add("x")); err != nil || c.Address() != answering {
+		t.Errorf("at %s: %v", c.Address(), err)
+	}
+}
+
+// On a busy machine one second is nothing.
+func TestASlowControllerIsNotGivenUpWhileNobodyElseAnswers(t *testing.T) {
+	slow, now := listen(t), clocktest.New(time.Now())
+	type dialled struct {
+		c   *client.Client
+		err error
+	}
+	done := make(chan dialled, 1)
+	go func() {
+		c, err := client.Dial(t.Context(), client.Config{Addresses: []string{slow.Addr().String(), filepath.Join(t.TempDir(), "none.sock")}, Clock: now})
+		done <- dialled{c, err}
+	}()
+	now.WaitForTimers(1)
+	now.Advance(time.Second)
+	serveOn(t, slow, apitest.NewModel(profiles.New(profiles.Domain)))
+	d := <-done
+	if d.err != nil {
+		t.Fatal(d.err)
+	}
+	if at := d.c.Address(); at != slow.Addr().String() {
+		t.Errorf("at %s", at)
+	}
+	if err := d.c.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
