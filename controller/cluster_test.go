@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/gatehouse-idp/gatehouse/controller"
 	"github.com/gatehouse-idp/gatehouse/controller/authority"
 	"github.com/gatehouse-idp/gatehouse/controller/hosttest"
@@ -186,6 +188,57 @@ func TestControllersComeAndGo(t *testing.T) {
 		t.Errorf("removing the leader: %v", err)
 	}
 	all["c2"].furnish()
+}
+
+// A controller that was removed asks to be a member again as soon as it learns
+// that it is none, by connections that stand, and after its next start by new ones.
+func TestARemovedControllerStaysOut(t *testing.T) {
+	all := cluster(t)
+	if err := transferTo(all["c1"], "c2"); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "c2 leads", func() bool { return leaderOf(t, all["c3"]) == "c2" })
+	all["c3"].do("remove-controller", "", "name", "c1")
+	if _, err := all["c1"].try("write-attribute", "/profile=web/subsystem=identity", "name", "web-context", "value", "mine"); err == nil {
+		t.Error("it still writes")
+	}
+	all["c1"].stop()
+
+	cfg := all["c1"].cfg
+	refused := make(chan string, 1)
+	cfg.Log = zerolog.New(lines(func(line string) {
+		if strings.Contains(line, "cannot become a member") && !strings.Contains(line, "no controller leads") {
+			select {
+			case refused <- line:
+			default:
+			}
+		}
+	}))
+	c, err := controller.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- c.Run(ctx) }()
+	if line := <-refused; !strings.Contains(line, "if this controller was removed") {
+		t.Errorf("it says %s", line)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if got := fmt.Sprint(all["c3"].do("controllers", "").Result); strings.Contains(got, "name:c1") {
+		t.Errorf("controllers: %s", got)
+	}
+}
+
+// lines is a writer that gives each line that is written to a function.
+type lines func(string)
+
+func (l lines) Write(p []byte) (int, error) {
+	l(string(p))
+	return len(p), nil
 }
 
 func TestAFalseTokenDoesNotMakeAController(t *testing.T) {

@@ -24,6 +24,8 @@ const sayAgain = 10 * time.Minute
 type handshakes struct {
 	credentials.TransportCredentials
 	said *said
+	// held keeps the connection of a peer that is allowed, to end it when it is not.
+	held func(net.Conn, *x509.Certificate) (net.Conn, error)
 }
 
 // said is who was spoken of, and when.
@@ -34,13 +36,13 @@ type said struct {
 	at    map[string]time.Time
 }
 
-func newHandshakes(c credentials.TransportCredentials, clk clock.Clock, log zerolog.Logger) handshakes {
-	return handshakes{c, &said{clock: clk, log: log, at: map[string]time.Time{}}}
+func newHandshakes(c credentials.TransportCredentials, held func(net.Conn, *x509.Certificate) (net.Conn, error), clk clock.Clock, log zerolog.Logger) handshakes {
+	return handshakes{c, &said{clock: clk, log: log, at: map[string]time.Time{}}, held}
 }
 
 // Clone implements credentials.TransportCredentials.
 func (h handshakes) Clone() credentials.TransportCredentials {
-	return handshakes{h.TransportCredentials.Clone(), h.said}
+	return handshakes{h.TransportCredentials.Clone(), h.said, h.held}
 }
 
 // ServerHandshake implements credentials.TransportCredentials.
@@ -56,6 +58,9 @@ func (h handshakes) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInf
 		// Its name is not known: it left before it said it.
 		h.said.tell(raw, "", "a peer does not trust the domain's authority; "+
 			"if the authority was rotated while it was away, it must join again with a new token; a join token or command line that names the old fingerprint needs the new one")
+	}
+	if tls, ok := info.(credentials.TLSInfo); ok && err == nil && len(tls.State.PeerCertificates) > 0 {
+		conn, err = h.held(conn, tls.State.PeerCertificates[0])
 	}
 	return conn, info, err
 }

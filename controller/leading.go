@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -151,10 +152,31 @@ func (p *parts) settled(ctx context.Context) bool {
 	if len(members) == 1 && members[0].Name == p.in.Name {
 		return false // alone, as the domain's first: it leads in a moment, and asks nobody
 	}
-	if err := p.join(ctx); err != nil {
-		p.cfg.Log.Warn().Err(err).Msg("cannot become a member yet")
+	if err := p.join(ctx); err != nil && ctx.Err() == nil {
+		p.outside.tell(p, err)
 	}
 	return false
+}
+
+// outside is what a controller that is no member said of it last. It tries every
+// second, and may do so for good.
+type outside struct {
+	leaderless bool
+	at         time.Time
+}
+
+func (o *outside) tell(p *parts, why error) {
+	leaderless, now := errors.Is(why, peers.ErrNoLeader), p.cfg.Clock.Now()
+	if leaderless == o.leaderless && now.Sub(o.at) < sayAgain {
+		return
+	}
+	*o = outside{leaderless, now}
+	line := p.cfg.Log.Warn().Err(why)
+	if !leaderless {
+		line = line.Str("hint", "if this controller was removed from the domain, or its certificate revoked, stop it; "+
+			"to have it back: ':add-controller(name="+p.in.Name+")' at another one, then start it with the new token and an empty directory")
+	}
+	line.Msg("cannot become a member yet; it is tried again every second")
 }
 
 // join asks to be a member at this place: the leader when it is known, else any
@@ -164,7 +186,7 @@ func (p *parts) join(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	if p.replica.Leader().Name != "" {
-		return p.leader.Join(ctx, p.in.Name, p.place)
+		return p.leader.Join(ctx, peers.Newcomer{Name: p.in.Name, At: p.place})
 	}
 	err := problem.Precondition.Errorf("cannot become a member: this controller knows no other")
 	for _, address := range slices.Concat(p.controllers(), p.remembered(), p.cfg.Join) {

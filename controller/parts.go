@@ -4,12 +4,12 @@ import (
 	"context"
 	"crypto/hkdf"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -46,6 +46,9 @@ type parts struct {
 	desk       *operations.Desk
 	api        *api.Interface
 	console    *console.Console
+	outside    outside
+	standing   certs.Standing // connections of other controllers
+	revoking   atomic.Pointer[authority.Authority]
 }
 
 // messageLimit bounds a gRPC message: a snapshot of a host with 1,000 servers.
@@ -63,7 +66,7 @@ func (c *Controller) assemble(in installation) (*parts, error) {
 	node, err := consensus.Open(consensus.Config{
 		Name:      in.Name,
 		Dir:       filepath.Join(c.cfg.Dir, "log"),
-		Transport: consensus.TLS(c.listeners.replication, c.place.Replication, p.identity, p.allow, c.cfg.Log),
+		Transport: consensus.TLS(c.listeners.replication, c.place.Replication, p.identity, p.allow, &p.standing, c.cfg.Log),
 		Machine:   replica.Adapt(machine),
 		Key:       in.LogKey,
 		Committed: func(took time.Duration) { latency.Observe(took.Seconds()) },
@@ -76,6 +79,7 @@ func (c *Controller) assemble(in installation) (*parts, error) {
 	p.replica = replica.New(node, machine, p.leader, c.cfg.Clock)
 	p.publisher = publisher.New(publisher.Config{Source: p.replica, Registrar: registrar{p}, Version: c.cfg.Version, Clock: c.cfg.Clock, Log: c.cfg.Log})
 	p.authority = authority.New(authority.Config{Records: p.replica, Presence: p.publisher, Clock: c.cfg.Clock})
+	p.revoking.Store(p.authority)
 	p.desk = operations.New(operations.Config{
 		Replica: p.replica, Leader: p.leader, Authority: p.authority, Publisher: p.publisher, Papers: p.papersOf, Clock: c.cfg.Clock, Log: c.cfg.Log,
 	})
@@ -118,6 +122,7 @@ func (p *parts) run(ctx context.Context) error {
 		tasks.Task{Name: "membership", Run: p.keepMembership},
 		tasks.Task{Name: "relay", Run: p.keepRelay},
 		tasks.Task{Name: "certificate", Run: p.keepCertificate},
+		tasks.Task{Name: "revocations", Run: p.keepRevocations},
 		tasks.Task{Name: "native port", Run: p.serveNative},
 		tasks.Task{Name: "console", Run: p.console.Run},
 		tasks.Task{Name: "HTTP management port", Run: p.serveHTTP},
@@ -138,19 +143,10 @@ func (p *parts) keepLog(ctx context.Context) error {
 	return errors.Join(p.replica.Failure(), p.leader.Close(), p.replica.Close())
 }
 
-// allow refuses revoked certificates. It is asked before the authority is there
-// to answer: the log's own transport comes first.
-func (p *parts) allow(peer *x509.Certificate) error {
-	if p.authority == nil {
-		return nil
-	}
-	return p.authority.Allow(peer)
-}
-
 // serveNative serves hosts, other controllers and management clients.
 func (p *parts) serveNative(ctx context.Context) error {
 	options := append(api.Options(),
-		grpc.Creds(newHandshakes(credentials.NewTLS(p.identity.ServerWithChain(false, p.allow)), p.cfg.Clock, p.cfg.Log)),
+		grpc.Creds(newHandshakes(credentials.NewTLS(p.identity.ServerWithChain(false, p.allow)), p.hold, p.cfg.Clock, p.cfg.Log)),
 		grpc.MaxRecvMsgSize(messageLimit),
 		// Hosts and controllers probe every 10 s.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),

@@ -37,6 +37,20 @@ func (a *Authority) Allow(peer *x509.Certificate) error {
 		host, _, _ := strings.Cut(rest, "/")
 		names = append(names, certs.URI("host").String()+"/"+host)
 	}
+	return a.good(Issued(peer), holder, names...)
+}
+
+// Issued is when the domain's authority issued a certificate.
+func Issued(cert *x509.Certificate) time.Time { return cert.NotBefore.Add(certs.Backdate) }
+
+// AllowIssued is Allow for a certificate that somebody else saw.
+func (a *Authority) AllowIssued(holder *url.URL, issued time.Time) error {
+	return a.good(issued, holder.String(), holder.String())
+}
+
+// good refuses a holder's certificate by its time of issue: it was revoked for one
+// of the names that it goes by.
+func (a *Authority) good(issued time.Time, holder string, names ...string) error {
 	for _, name := range names {
 		r, ok := a.records.Record(KindRevocation, name)
 		var v revocation
@@ -46,7 +60,7 @@ func (a *Authority) Allow(peer *x509.Certificate) error {
 		if err := json.Unmarshal(r.Value, &v); err != nil {
 			return problem.Internal.Errorf("cannot read the revocation of %s: %w", name, err)
 		}
-		if issued := peer.NotBefore.Add(certs.Backdate); !issued.After(v.IssuedUntil) {
+		if !issued.After(v.IssuedUntil) {
 			return problem.Forbidden.Errorf("cannot trust %s: its certificate was revoked", holder)
 		}
 	}

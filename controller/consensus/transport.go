@@ -18,8 +18,9 @@ import (
 // TLS is the transport between controllers: mutual TLS on a port of its own,
 // which admits controllers of the domain and nobody else. advertise is the
 // address at which the others reach the listener. allow, if not nil, can refuse
-// a controller, for example one whose certificate was revoked.
-func TLS(listener net.Listener, advertise string, identity *certs.Identity, allow certs.Allow, log zerolog.Logger) Transport {
+// a controller, for example one whose certificate was revoked. The connections that
+// others made are held in standing.
+func TLS(listener net.Listener, advertise string, identity *certs.Identity, allow certs.Allow, standing *certs.Standing, log zerolog.Logger) Transport {
 	admit := func(peer *x509.Certificate) error {
 		if !strings.HasPrefix(certs.Holder(peer), certs.URI("controller").String()+"/") {
 			return problem.Forbidden.Errorf("cannot replicate with %s: it is no controller", certs.Holder(peer))
@@ -30,7 +31,7 @@ func TLS(listener net.Listener, advertise string, identity *certs.Identity, allo
 		return nil
 	}
 	layer := &layer{
-		Listener:  tls.NewListener(listener, identity.Server(true, admit)),
+		Listener:  standing.Listener(listener, identity.Server(true, admit), admit),
 		advertise: address(advertise),
 		// Made for each connection: it says whom we trust at that moment.
 		dialer: func() *tls.Dialer { return &tls.Dialer{Config: identity.Client(admit)} },

@@ -188,7 +188,7 @@ func (w wayToLeader) Follow(context.Context, []byte, []byte, func(json.RawMessag
 	return nil, problem.Unsupported.Errorf("not in this test")
 }
 
-func (w wayToLeader) Join(context.Context, string, peers.Place) error { return nil }
+func (w wayToLeader) Join(context.Context, peers.Newcomer) error { return nil }
 
 // register is the one value of the model that the clients read and write.
 var register = profiles.Address{{Type: "system-property", Name: "register"}}

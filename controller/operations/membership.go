@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/gatehouse-idp/gatehouse/controller/authority"
+	"github.com/gatehouse-idp/gatehouse/controller/consensus"
 	"github.com/gatehouse-idp/gatehouse/controller/domain"
 	"github.com/gatehouse-idp/gatehouse/controller/peers"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
@@ -123,7 +124,9 @@ func (d *Desk) controllers(context.Context, request) (api.Response, error) {
 }
 
 // removeController takes a controller out of the replication and revokes its
-// certificate: :remove-controller(name=c2).
+// certificate: :remove-controller(name=c2). The certificate goes first: a
+// controller that learns that it is no member asks to be one at once. What was cut
+// short is done to its end when it is asked for again.
 func (d *Desk) removeController(ctx context.Context, r request) (api.Response, error) {
 	name, err := r.required("name", "c2")
 	if err != nil {
@@ -132,8 +135,16 @@ func (d *Desk) removeController(ctx context.Context, r request) (api.Response, e
 	if name == d.replica.Leader().Name {
 		return api.Response{}, problem.WithHint(problem.Precondition.Errorf("cannot remove controller %s: it leads", name), "use :transfer-leadership first")
 	}
-	if err := d.replica.Remove(name); err != nil {
+	d.joining.Lock()
+	defer d.joining.Unlock()
+	members, err := d.replica.Members()
+	if err != nil {
 		return api.Response{}, err
+	}
+	member := slices.ContainsFunc(members, func(m consensus.Member) bool { return m.Name == name })
+	_, recorded := d.replica.Record(peers.KindController, name)
+	if !member && !recorded {
+		return api.Response{}, d.replica.Remove(name) // says which there are
 	}
 	if err := d.authority.Uninvite(ctx, authority.RoleController, name); err != nil {
 		return api.Response{}, err
@@ -141,7 +152,12 @@ func (d *Desk) removeController(ctx context.Context, r request) (api.Response, e
 	if err := d.authority.Revoke(ctx, authority.Controller(name)); err != nil {
 		return api.Response{}, err
 	}
-	if err := d.authority.Undeclare(ctx, name); err != nil {
+	if member {
+		if err := d.replica.Remove(name); err != nil {
+			return api.Response{}, err
+		}
+	}
+	if err := d.authority.Undeclare(ctx, name); err != nil || !recorded {
 		return api.Response{}, err
 	}
 	return api.Response{}, d.replica.Delete(ctx, peers.KindController, name, domain.Any)
@@ -153,22 +169,31 @@ func (d *Desk) transfer(_ context.Context, r request) (api.Response, error) {
 }
 
 // Join implements peers.Domain: a controller that is listening becomes a member.
-func (d *Desk) Join(ctx context.Context, name string, at peers.Place) error {
+func (d *Desk) Join(ctx context.Context, n peers.Newcomer) error {
 	if !d.replica.Leads() {
-		return d.leader.Join(ctx, name, at)
+		return d.leader.Join(ctx, n)
 	}
-	value, err := json.Marshal(at)
+	d.joining.Lock()
+	defer d.joining.Unlock()
+	// Its connection may be older than the revocation.
+	if err := d.replica.Fresh(ctx); err != nil {
+		return err
+	}
+	if err := d.authority.AllowIssued(authority.Controller(n.Name), n.Issued); err != nil {
+		return err
+	}
+	value, err := json.Marshal(n.At)
 	if err != nil {
 		return err
 	}
-	if err := d.replica.Put(ctx, peers.KindController, name, value, domain.Any); err != nil {
+	if err := d.replica.Put(ctx, peers.KindController, n.Name, value, domain.Any); err != nil {
 		return err
 	}
-	if err := d.replica.Add(name, at.Replication); err != nil {
+	if err := d.replica.Add(n.Name, n.At.Replication); err != nil {
 		return err
 	}
 	// The token was for joining once; coming back needs the certificate only.
-	return d.authority.Uninvite(ctx, authority.RoleController, name)
+	return d.authority.Uninvite(ctx, authority.RoleController, n.Name)
 }
 
 // Leads implements peers.Domain.

@@ -34,7 +34,7 @@ import (
 type Leader interface {
 	Execute(ctx context.Context, caller, operation []byte) (response []byte, err error)
 	Follow(ctx context.Context, caller, operation []byte, emit func(event json.RawMessage) error) (response []byte, err error)
-	Join(ctx context.Context, name string, at peers.Place) error
+	Join(ctx context.Context, n peers.Newcomer) error
 }
 
 // Config says what a Desk needs; every field but Papers is required.
@@ -63,6 +63,8 @@ type Desk struct {
 	// deciding is held while a change is decided and written: the next one is
 	// decided on what it made.
 	deciding sync.Mutex
+	// joining is held while a controller becomes a member, or is one no more.
+	joining sync.Mutex
 }
 
 // New makes a Desk.

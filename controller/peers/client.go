@@ -32,6 +32,13 @@ type Place struct {
 	Native      string `json:"native"`
 }
 
+// Newcomer is a controller that asks to be a member at its place.
+type Newcomer struct {
+	Name   string
+	At     Place
+	Issued time.Time // its certificate; zero: the one who is asked sees it
+}
+
 // Directory finds controllers.
 type Directory interface {
 	// LeaderPlace gives the leader's name, "" if there is none, and place.
@@ -189,12 +196,12 @@ func (c *Client) Follow(ctx context.Context, caller, operation []byte, emit func
 
 // Join asks the leader to make a controller, which listens at its place, a
 // member.
-func (c *Client) Join(ctx context.Context, name string, at Place) error {
+func (c *Client) Join(ctx context.Context, n Newcomer) error {
 	leader, err := c.leader()
 	if err != nil {
 		return err
 	}
-	_, err = leader.Join(ctx, &peerlink.JoinRequest{Controller: name, Replication: at.Replication, Native: at.Native})
+	_, err = leader.Join(ctx, &peerlink.JoinRequest{Controller: n.Name, Replication: n.At.Replication, Native: n.At.Native, Issued: n.Issued.Unix()})
 	return problem.FromGRPC(err)
 }
 

@@ -2,7 +2,9 @@ package peers
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
@@ -17,8 +19,8 @@ import (
 
 // Domain is what the leader does for other controllers.
 type Domain interface {
-	// Join makes a controller a member.
-	Join(ctx context.Context, name string, at Place) error
+	// Join makes a controller a member, unless its certificate was revoked.
+	Join(ctx context.Context, n Newcomer) error
 	// Write puts an entry into the log.
 	Write(entry []byte) (revision uint64, err error)
 	// ExecuteFor and FollowFor run an operation (JSON) as a caller (JSON).
@@ -62,14 +64,15 @@ func (s *Server) Key(ctx context.Context, _ *peerlink.KeyRequest) (*peerlink.Key
 
 // Join implements peerlink.PeerLinkServer.
 func (s *Server) Join(ctx context.Context, r *peerlink.JoinRequest) (*peerlink.JoinResponse, error) {
-	name, err := s.controller(ctx)
-	if r.Controller != "" {
-		name = r.Controller
+	name, cert, err := caller(ctx, authority.RoleController)
+	if err != nil {
+		return nil, problem.ToGRPC(err)
 	}
-	if err == nil {
-		err = s.Domain.Join(ctx, name, Place{Replication: r.Replication, Native: r.Native})
+	n := Newcomer{Name: name, At: Place{Replication: r.Replication, Native: r.Native}, Issued: authority.Issued(cert)}
+	if r.Controller != "" && r.Controller != name {
+		n.Name, n.Issued = r.Controller, time.Unix(r.Issued, 0)
 	}
-	return &peerlink.JoinResponse{}, problem.ToGRPC(err)
+	return &peerlink.JoinResponse{}, problem.ToGRPC(s.Domain.Join(ctx, n))
 }
 
 // Propose implements peerlink.PeerLinkServer.
@@ -142,22 +145,28 @@ func (s *Server) Relay(stream grpc.BidiStreamingServer[peerlink.RelayReport, pee
 // controller is the calling controller's name, or the refusal of a caller that
 // is none.
 func (s *Server) controller(ctx context.Context) (string, error) {
-	name, err := Caller(ctx, authority.RoleController)
+	name, cert, err := caller(ctx, authority.RoleController)
 	if err != nil {
 		return "", err
 	}
-	return name, nil
+	return name, s.Authority.Allow(cert)
 }
 
 // Caller is the name of a caller that showed a certificate of a role.
 func Caller(ctx context.Context, role string) (string, error) {
+	name, _, err := caller(ctx, role)
+	return name, err
+}
+
+func caller(ctx context.Context, role string) (string, *x509.Certificate, error) {
 	p, ok := peer.FromContext(ctx)
 	if ok {
 		if tls, ok := p.AuthInfo.(credentials.TLSInfo); ok && len(tls.State.VerifiedChains) > 0 {
-			if name, ok := authority.HolderName(role, tls.State.PeerCertificates[0]); ok {
-				return name, nil
+			cert := tls.State.PeerCertificates[0]
+			if name, ok := authority.HolderName(role, cert); ok {
+				return name, cert, nil
 			}
 		}
 	}
-	return "", problem.Unauthorized.Errorf("cannot serve this call: it needs the certificate of a %s of the domain", role)
+	return "", nil, problem.Unauthorized.Errorf("cannot serve this call: it needs the certificate of a %s of the domain", role)
 }

@@ -112,7 +112,10 @@ type JoinRequest struct {
 	Replication string                 `protobuf:"bytes,1,opt,name=replication,proto3" json:"replication,omitempty"` // address of its replication port
 	Native      string                 `protobuf:"bytes,2,opt,name=native,proto3" json:"native,omitempty"`           // address of its native port
 	// The joining controller, when another hands its request on; "": the caller.
-	Controller    string `protobuf:"bytes,3,opt,name=controller,proto3" json:"controller,omitempty"`
+	Controller string `protobuf:"bytes,3,opt,name=controller,proto3" json:"controller,omitempty"`
+	// When the joining controller's certificate was issued, seconds since 1970, as
+	// the one that hands the request on saw it.
+	Issued        int64 `protobuf:"varint,4,opt,name=issued,proto3" json:"issued,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -166,6 +169,13 @@ func (x *JoinRequest) GetController() string {
 		return x.Controller
 	}
 	return ""
+}
+
+func (x *JoinRequest) GetIssued() int64 {
+	if x != nil {
+		return x.Issued
+	}
+	return 0
 }
 
 type JoinResponse struct {
@@ -685,13 +695,14 @@ const file_peerlink_peerlink_proto_rawDesc = "" +
 	"\n" +
 	"KeyRequest\"\x1f\n" +
 	"\vKeyResponse\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\fR\x03key\"g\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\"\x7f\n" +
 	"\vJoinRequest\x12 \n" +
 	"\vreplication\x18\x01 \x01(\tR\vreplication\x12\x16\n" +
 	"\x06native\x18\x02 \x01(\tR\x06native\x12\x1e\n" +
 	"\n" +
 	"controller\x18\x03 \x01(\tR\n" +
-	"controller\"\x0e\n" +
+	"controller\x12\x16\n" +
+	"\x06issued\x18\x04 \x01(\x03R\x06issued\"\x0e\n" +
 	"\fJoinResponse\"?\n" +
 	"\aForward\x12\x16\n" +
 	"\x06caller\x18\x01 \x01(\fR\x06caller\x12\x1c\n" +
