@@ -18,6 +18,9 @@ import (
 	"github.com/gatehouse-idp/gatehouse/server/cluster"
 )
 
+// calm takes nobody for lost within 20 s, however busy the machine is.
+var calm = cluster.Timing{Probe: 160 * time.Millisecond, Timeout: 100 * time.Millisecond, Suspicion: 125, Rejoin: 200 * time.Millisecond}
+
 // realServer is a member over real connections with mutual TLS.
 type realServer struct {
 	node  *cluster.Node
@@ -81,7 +84,7 @@ func realStart(t testing.TB, a *certs.Authority, dir cluster.Discovery, l net.Li
 	if err != nil {
 		t.Fatal(err)
 	}
-	node, err := cluster.New(cluster.Config{Host: "h", Server: name, Listener: l, Identity: id, Discovery: dir, Clock: clock.Real(), Log: zerolog.Nop()})
+	node, err := cluster.New(cluster.Config{Host: "h", Server: name, Listener: l, Identity: id, Discovery: dir, Timing: calm, Clock: clock.Real(), Log: zerolog.Nop()})
 	if err != nil {
 		t.Fatal(err)
 	}

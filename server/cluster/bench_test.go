@@ -2,17 +2,9 @@ package cluster_test
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
-	"net"
 	"testing"
-
-	"github.com/gatehouse-idp/gatehouse/internal/certs"
 )
-
-func dialTLS(addr string, id *certs.Identity) (net.Conn, error) {
-	return tls.Dial("tcp", addr, id.Client(nil))
-}
 
 // BenchmarkCall is calls per second between two members over mutual TLS on
 // loopback, both on this machine.

@@ -84,8 +84,9 @@ type Config struct {
 	HTTPAddr     string
 	Revision     uint64
 
-	Listener  net.Listener // data address, plain TCP; the node owns and closes it
-	Advertise string       // host:port that others reach Listener at; "" takes the listener's address
+	Listener  net.Listener                                                      // data address, plain TCP; the node owns and closes it
+	Advertise string                                                            // host:port that others reach Listener at; "" takes the listener's address
+	Dial      func(ctx context.Context, network, addr string) (net.Conn, error) // of the others' Listeners; nil: TCP
 	Identity  *certs.Identity
 	Discovery Discovery
 	Timing    Timing // zero: DefaultTiming

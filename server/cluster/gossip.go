@@ -158,7 +158,10 @@ func (g *gossip) send(addr string, queue chan []byte) {
 			}
 			g.mu.Unlock()
 			used = false
-		case msg := <-queue:
+		case msg, open := <-queue:
+			if !open {
+				return
+			}
 			used = true
 			var err error
 			if conn == nil {
@@ -241,13 +244,28 @@ func (g *gossip) DialAddressTimeout(to memberlist.Address, timeout time.Duration
 	return g.node.dial(ctx, to.Addr, to.Name, forStream)
 }
 
-// Shutdown implements memberlist.Transport.
+// Shutdown implements memberlist.Transport. What is queued goes out first, as
+// that is the farewell: those who miss it keep this run until it is taken for
+// lost, and with it the next run of another address out.
 func (g *gossip) Shutdown() error {
 	g.mu.Lock()
-	g.closed = true
+	if !g.closed {
+		g.closed = true
+		for _, queue := range g.senders {
+			close(queue)
+		}
+	}
 	g.mu.Unlock()
+	sent := make(chan struct{})
+	go func() { g.running.Wait(); close(sent) }()
+	limit := g.node.clock().NewTimer(g.node.waitFor() / 4)
+	defer limit.Stop()
+	select {
+	case <-sent:
+	case <-limit.C:
+	}
 	g.stop()
-	g.running.Wait()
+	<-sent
 	return nil
 }
 

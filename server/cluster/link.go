@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,13 +29,16 @@ const (
 	// maxWaiting bounds the bytes that wait to be written to one peer: more
 	// callers wait until the writer has caught up.
 	maxWaiting = 4 << 20
+	// maxPiece is how much is written under one deadline: a peer that takes
+	// nothing for so long is lost, one that takes a large frame slowly is not.
+	maxPiece = 256 << 10
 )
 
 // link is one connection of the data plane, as caller or as answerer.
 type link struct {
 	conn    net.Conn
 	clock   clock.Clock
-	timeout time.Duration // for one write
+	timeout time.Duration // for one piece of a write
 	ended   chan struct{} // closed when all goroutines of the link are done
 
 	mu      sync.Mutex
@@ -266,11 +270,7 @@ func (l *link) writer() {
 			spare = batch
 			continue
 		}
-		err := l.conn.SetWriteDeadline(l.clock.Now().Add(l.timeout))
-		if err == nil {
-			_, err = l.conn.Write(batch)
-		}
-		if err != nil {
+		if err := l.send(batch); err != nil {
 			l.close(err)
 			return
 		}
@@ -278,4 +278,17 @@ func (l *link) writer() {
 			spare = nil // one large frame does not keep its memory for good
 		}
 	}
+}
+
+// send writes b piece by piece, as long as the peer takes them.
+func (l *link) send(b []byte) error {
+	for piece := range slices.Chunk(b, maxPiece) {
+		if err := l.conn.SetWriteDeadline(l.clock.Now().Add(l.timeout)); err != nil {
+			return err
+		}
+		if _, err := l.conn.Write(piece); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -2,7 +2,9 @@ package cluster
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
+	"net"
 	"sync"
 	"time"
 
@@ -43,6 +45,9 @@ func New(cfg Config) (*Node, error) {
 	}
 	if cfg.Discovery == nil {
 		cfg.Discovery = Static()
+	}
+	if cfg.Dial == nil {
+		cfg.Dial = new(net.Dialer).DialContext
 	}
 	name := NodeName(cfg.Host, cfg.Server)
 	if cfg.Identity == nil {
@@ -275,12 +280,22 @@ func (n *Node) forgetTheDead(ctx context.Context) {
 }
 
 // leaving is the call by which a member says that it goes of its own accord.
+// Its payload is the birth of the run that ends (int64, big endian): a farewell
+// that is late says nothing of the next run. Older servers send none.
 const leaving = "cluster.leaving"
 
-func (n *Node) onLeaving(_ context.Context, from string, _ []byte) ([]byte, error) {
+func (n *Node) farewell() []byte {
+	return binary.BigEndian.AppendUint64(nil, uint64(n.Self().Born))
+}
+
+func (n *Node) onLeaving(_ context.Context, from string, payload []byte) ([]byte, error) {
 	n.members.Lock()
 	defer n.members.Unlock()
-	if m, ok := n.seen[from]; ok {
+	m, ok := n.seen[from]
+	if len(payload) == 8 && m.Born != int64(binary.BigEndian.Uint64(payload)) {
+		return nil, nil
+	}
+	if ok {
 		n.left[from] = m.Born
 		delete(n.seen, from)
 		n.publishView()
@@ -291,14 +306,16 @@ func (n *Node) onLeaving(_ context.Context, from string, _ []byte) ([]byte, erro
 // leave tells the others directly, so that none takes us for lost, then the
 // membership protocol.
 func (n *Node) leave(ctx context.Context, list *memberlist.Memberlist) error {
-	limit, cancel := context.WithTimeout(ctx, n.cfg.Timing.Detection()/2)
+	patience := n.cfg.Timing.Detection() / 2
+	limit, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	for node, err := range n.Broadcast(limit, leaving, nil) {
+	for node, err := range n.Broadcast(limit, leaving, n.farewell()) {
 		if err != nil && !errors.Is(err, ErrRefused) {
 			n.log.Warn().Err(err).Str("member", node).Msg("cannot tell a member that this one leaves")
 		}
 	}
-	err := list.Leave(n.cfg.Timing.Probe)
+	// It has gone out when as many as four rounds of gossip have carried it.
+	err := list.Leave(patience)
 	if err != nil {
 		n.log.Debug().Err(err).Msg("left without an echo")
 	}

@@ -56,19 +56,23 @@ func isServer(cert *x509.Certificate) error {
 func (n *Node) dial(ctx context.Context, addr, name string, purpose byte) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, n.waitFor())
 	defer cancel()
-	dialer := tls.Dialer{Config: n.cfg.Identity.Client(func(peer *x509.Certificate) error {
+	raw, err := n.cfg.Dial(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	conn := tls.Client(raw, n.cfg.Identity.Client(func(peer *x509.Certificate) error {
 		got, err := nodeOf(peer)
 		if err == nil && name != "" && got != name {
 			err = &otherNode{want: name, got: got}
 		}
 		return err
-	})}
-	conn, err := dialer.DialContext(ctx, "tcp", addr)
-	if err != nil {
-		return nil, err
+	}))
+	err = conn.HandshakeContext(ctx)
+	if err == nil {
+		_, err = conn.Write([]byte{purpose})
 	}
-	if _, err := conn.Write([]byte{purpose}); err != nil {
-		return nil, errors.Join(err, conn.Close())
+	if err != nil {
+		return nil, errors.Join(err, raw.Close())
 	}
 	return conn, nil
 }
