@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/gatehouse-idp/gatehouse/internal/formbrowser"
 	"github.com/gatehouse-idp/gatehouse/server/storage/postgres/postgrestest"
@@ -113,14 +114,14 @@ func (d threeHosts) has(n int, state, address string) error {
 }
 
 // forwardPostgres makes a database reachable at an address of the network: the
-// private server of the tests listens on the loopback interface only.
+// private server of the tests listens on a socket of this machine only.
 func forwardPostgres(t *testing.T, address string) (url string) {
 	t.Helper()
 	config, err := pgx.ParseConfig(postgrestest.DSN(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	to := net.JoinHostPort(config.Host, fmt.Sprint(config.Port))
+	network, to := pgconn.NetworkAddress(config.Host, config.Port)
 	l, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
 	if err != nil {
 		t.Fatal(err)
@@ -132,15 +133,15 @@ func forwardPostgres(t *testing.T, address string) (url string) {
 			if err != nil {
 				return
 			}
-			go forward(in, to)
+			go forward(in, network, to)
 		}
 	}()
 	return fmt.Sprintf("postgresql://%s/%s?sslmode=disable", l.Addr(), config.Database)
 }
 
-func forward(in net.Conn, to string) {
+func forward(in net.Conn, network, to string) {
 	defer in.Close()
-	out, err := net.Dial("tcp", to)
+	out, err := net.Dial(network, to)
 	if err != nil {
 		return
 	}

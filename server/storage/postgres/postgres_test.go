@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -47,9 +48,7 @@ func TestConnectionsThatDieAreReplaced(t *testing.T) {
 		if err := s.Sessions().SingleUse.Put(ctx, "r", fmt.Sprint("before", i), nil, 1<<40); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := admin.Exec(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"); err != nil {
-			t.Fatal(err)
-		}
+		terminate(t, admin)
 		for try := 0; ; try++ { // one refusal, which says so, for each connection there was
 			_, err := s.Sessions().SingleUse.Take(ctx, "r", fmt.Sprint("before", i))
 			if err == nil {
@@ -59,5 +58,24 @@ func TestConnectionsThatDieAreReplaced(t *testing.T) {
 				t.Fatalf("round %d, try %d: %v", i, try, err)
 			}
 		}
+	}
+}
+
+// terminate ends all other connections to the database, and returns when they
+// have ended.
+func terminate(t *testing.T, admin *pgx.Conn) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var ended []int32
+	err := admin.QueryRow(ctx, "SELECT array_agg(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()").Scan(&ended)
+	if err == nil {
+		_, err = admin.Exec(ctx, "SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) AS pid", ended)
+	}
+	for left := len(ended); left > 0 && err == nil; {
+		err = admin.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY($1)", ended).Scan(&left)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }

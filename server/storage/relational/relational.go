@@ -88,7 +88,8 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s.touches.init()
 	s.done.Go(func() { s.log.run(running) })
 	s.done.Go(func() { s.sweepLoop(running) })
-	s.done.Go(func() { s.touchLoop(running) })
+	ticker := s.cfg.Options.Clock.NewTicker(s.cfg.Options.TouchEvery) // from now, not from when the loop gets to run
+	s.done.Go(func() { s.touchLoop(running, ticker) })
 	if s.cfg.Options.MinConns > 0 {
 		s.done.Go(func() { s.keepLoop(running) })
 	}

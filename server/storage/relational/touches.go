@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/gatehouse-idp/gatehouse/internal/clock"
 	"github.com/gatehouse-idp/gatehouse/server/model"
 	"github.com/gatehouse-idp/gatehouse/server/storage"
 )
@@ -58,8 +59,8 @@ func (t *touches) apply(key storage.SessionKey, s *model.UserSession) {
 	}
 }
 
-func (s *Store) touchLoop(ctx context.Context) {
-	ticker := s.cfg.Options.Clock.NewTicker(s.cfg.Options.TouchEvery)
+// touchLoop writes what was touched at each tick.
+func (s *Store) touchLoop(ctx context.Context, ticker *clock.Timer) {
 	defer ticker.Stop()
 	for {
 		select {

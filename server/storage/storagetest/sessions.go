@@ -147,8 +147,8 @@ func testTouch(t *testing.T, d database) {
 	if got.LastAccess != 1050 || got.Expires != 1150 || got.Clients["c1"].LastAccess != 1050 {
 		t.Errorf("this server sees %+v", got)
 	}
+	c.Advance(storage.Options{}.WithDefaults().TouchEvery) // once: a decorator writes of its own as time passes
 	eventually(t, "another server sees the touch", func() bool {
-		c.Advance(5 * time.Second)
 		got, err := other.Sessions().Users.Get(ctx, key)
 		return err == nil && got.LastAccess == 1050 && got.Expires == 1150 && got.Clients["c1"].LastAccess == 1050
 	})
@@ -345,12 +345,12 @@ func testCrash(t *testing.T, d database) {
 }
 
 func testGroupCommit(t *testing.T, d database) {
-	s := d.server(t, func(o *storage.Options) { o.CommitRate, o.CommitBurst = 20, 1 })
+	const rate, burst, writes = 20, 1, 200
+	start := clock.Real().Now()
+	s := d.server(t, func(o *storage.Options) { o.CommitRate, o.CommitBurst = rate, burst })
 	ctx := context.Background()
-	const writes = 200
 	before, err := s.Status(ctx) // a decorator may have written of its own
 	must(t, err)
-	start := clock.Real().Now()
 	var wg sync.WaitGroup
 	for i := range writes {
 		wg.Go(func() {
@@ -362,10 +362,13 @@ func testGroupCommit(t *testing.T, d database) {
 	wg.Wait()
 	status, err := s.Status(ctx)
 	must(t, err)
-	if status.Writes-before.Writes != writes || status.Commits-before.Commits > 40 {
-		t.Errorf("%d writes in %d commits", status.Writes, status.Commits)
+	took := clock.Since(clock.Real(), start)
+	allowed := burst + uint64(took.Seconds()*rate) + 1 // however long a busy machine takes
+	mayAdd := uint64(took / (5 * time.Second))         // by a decorator that writes now and then
+	if n := status.Writes - before.Writes; n < writes || n > writes+mayAdd || status.Commits-before.Commits > allowed {
+		t.Errorf("%d writes in %d commits in %s, want %d in at most %d", n, status.Commits-before.Commits, took, writes, allowed)
 	}
-	t.Logf("%d writes in %d commits in %s", status.Writes, status.Commits, clock.Since(clock.Real(), start))
+	t.Logf("%d writes in %d commits in %s", status.Writes, status.Commits, took)
 }
 
 func testLoneWrite(t *testing.T, d database) {

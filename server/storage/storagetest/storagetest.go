@@ -133,15 +133,15 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// eventually polls until ok, for a few seconds.
+// eventually polls until ok: at once on an idle machine.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	real := clock.Real()
-	for end := real.Now().Add(10 * time.Second); real.Now().Before(end); {
+	for end := real.Now().Add(time.Minute); real.Now().Before(end); {
 		if ok() {
 			return
 		}
 		_ = clock.Sleep(context.Background(), real, 5*time.Millisecond)
 	}
-	t.Fatalf("not within 10 s: %s", what)
+	t.Fatalf("not within a minute: %s", what)
 }
