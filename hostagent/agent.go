@@ -95,6 +95,9 @@ type Agent struct {
 	operations  []byte // what makes this host in the domain
 	lookup      servergroups.Lookup
 
+	look sync.Mutex // held while what there is is made what is wanted
+	over bool       // nothing is wanted any more; guarded by look
+
 	mu       sync.Mutex
 	snapshot localstate.Snapshot
 	parsed   servergroups.HostSnapshot

@@ -72,6 +72,7 @@ func (a *Agent) order(ctx context.Context, o *hostlink.Order, output func([]byte
 		a.ordered(o.GetKind(), p)
 		return nil, nil
 	}
+	a.reconcile() // an order that follows a change finds what the change made
 	if o.GetServer() != "" {
 		return nil, a.one(ctx, o.GetKind(), o.GetServer(), p, limit)
 	}

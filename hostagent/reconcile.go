@@ -106,6 +106,9 @@ func (a *Agent) keep(ctx context.Context) error {
 		case <-a.wake:
 		case <-tick.C:
 		case <-ctx.Done():
+			a.look.Lock()
+			a.over = true
+			a.look.Unlock()
 			var err error
 			if why := context.Cause(a.ending); why == errShutdown || why == nil && !a.config.KeepServers {
 				err = a.stopAll()
@@ -116,7 +119,13 @@ func (a *Agent) keep(ctx context.Context) error {
 	}
 }
 
+// reconcile is done by the loop, and by an order before it is carried out.
 func (a *Agent) reconcile() {
+	a.look.Lock()
+	defer a.look.Unlock()
+	if a.over {
+		return
+	}
 	states := map[string]supervisor.State{}
 	for _, s := range a.supervisor.Status() {
 		states[s.Name] = s.State

@@ -43,6 +43,9 @@ func (d *Desk) manyServers(ctx context.Context, r request) (api.Response, error)
 	var orders sync.WaitGroup
 	for i, s := range list {
 		orders.Go(func() {
+			if kind != "kill" && kind != "destroy" { // these wait for nobody
+				d.publisher.Settle(ctx, s.host)
+			}
 			_, errs[i] = d.publisher.Order(ctx, s.host, publisher.Order{Kind: kind, Server: s.name, Timeout: orderTimeout + r.grace(), Parameters: r.op.Params})
 			outcomes[i] = outcome{Host: s.host, Server: s.name, Outcome: "success"}
 			if errs[i] != nil {

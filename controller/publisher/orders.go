@@ -28,6 +28,10 @@ type Order struct {
 // grace is how much longer than the order's own timeout its answer is awaited.
 const grace = 2 * time.Second
 
+// takePatience is how long an order waits for its host to take a revision: it
+// only stores it.
+const takePatience = 10 * time.Second
+
 // pending is an order whose result is awaited.
 type pending struct {
 	host   string
@@ -63,6 +67,28 @@ func (p *Publisher) Order(ctx context.Context, name string, o Order) (json.RawMe
 	}
 	_ = way.instruct(name, &hostlink.Instruction{Instruction: &hostlink.Instruction_Cancel{Cancel: &hostlink.Cancel{Order: id}}})
 	return nil, err
+}
+
+// Settle waits until a host has taken what the newest revision wants of it, so
+// that an order that follows a change finds what the change made. A host that is
+// away, refused it or takes longer than takePatience is not waited for.
+func (p *Publisher) Settle(ctx context.Context, name string) {
+	timer := p.clock.NewTimer(takePatience)
+	defer timer.Stop()
+	for {
+		h, changed := p.Host(name)
+		current, err := p.Current(name)
+		if err != nil || current || !h.Connected || h.Problem != "" {
+			return
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // await enters the order before it is sent, so that no answer is missed.

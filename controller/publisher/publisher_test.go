@@ -231,3 +231,31 @@ func TestAnOrderEndsWithItsAnswerItsTimeOrItsHost(t *testing.T) {
 		}
 	})
 }
+
+func TestAnOrderMayWaitUntilItsHostHasTakenTheNewestRevision(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *Publisher, s *source, ctx context.Context) {
+		p.Settle(ctx, "h") // it is not connected
+		host := newPipe(ctx, "i")
+		go func() { _ = p.Serve("h", host) }()
+		drain(host)
+		settled := func() <-chan struct{} {
+			done := make(chan struct{})
+			go func() { p.Settle(ctx, "h"); close(done) }()
+			return done
+		}
+		for _, c := range []struct{ name, problem string }{{"one", ""}, {"two", "no"}} {
+			s.display(t, c.name)
+			waits := settled()
+			snapshots, _ := drain(host)
+			select {
+			case <-waits:
+				t.Fatal("it did not wait for the host")
+			default:
+			}
+			last := snapshots[len(snapshots)-1]
+			host.up <- &hostlink.Report{Report: &hostlink.Report_Acknowledge{Acknowledge: &hostlink.Acknowledge{
+				Revision: last.GetRevision(), Checksum: last.GetChecksum(), Problem: c.problem}}}
+			<-waits
+		}
+	})
+}
