@@ -13,22 +13,25 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/gatehouse-idp/gatehouse/internal/porttest"
 	"github.com/gatehouse-idp/gatehouse/server/loadbalancer"
 )
 
-// mortal is a server on one address that ends and comes back.
+// mortal is a server on one address that ends and comes back. The address is its
+// own while it is away.
 type mortal struct {
 	t    *testing.T
 	addr string
+	life *life
 	srv  *http.Server
 	hits atomic.Int64
 	shut atomic.Bool // it refuses requests
 }
 
 func newMortal(t *testing.T) *mortal {
-	m := &mortal{t: t, addr: "127.0.0.1:0"}
+	m := &mortal{t: t, addr: porttest.Address(t)}
 	m.start()
-	t.Cleanup(func() { m.srv.Close() })
+	t.Cleanup(m.kill)
 	return m
 }
 
@@ -38,19 +41,58 @@ func (m *mortal) start() {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	m.addr = l.Addr().String()
+	m.life = &life{Listener: l}
 	m.srv = &http.Server{Handler: m}
-	go m.srv.Serve(l)
+	go m.srv.Serve(m.life)
 }
 
-// kill breaks the connections that are there.
-func (m *mortal) kill() { m.srv.Close() }
+// kill ends it as the end of a process does: no connection of it is left.
+func (m *mortal) kill() {
+	m.life.end()
+	m.srv.Close()
+}
+
+// life is the connections of a server, those that it is about to accept too: of
+// http.Server.Close they may survive.
+type life struct {
+	net.Listener
+	mu    sync.Mutex
+	over  bool
+	conns []net.Conn
+}
+
+func (l *life) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over {
+		conn.Close()
+		return nil, net.ErrClosed
+	}
+	l.conns = append(l.conns, conn)
+	return conn, nil
+}
+
+func (l *life) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.over = true
+	l.Listener.Close()
+	for _, conn := range l.conns {
+		conn.Close()
+	}
+}
 
 func (m *mortal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case m.shut.Load():
 		w.Header().Set(loadbalancer.RefusedHeader, "1")
 		w.WriteHeader(503)
+	case r.URL.Path == "/alone": // its connection is nobody else's
+		w.Header().Set("Connection", "close")
 	case r.URL.Path == "/slow":
 		_, _ = io.Copy(io.Discard, r.Body) // or the end of the connection is not noticed
 		m.hits.Add(1)
@@ -61,8 +103,10 @@ func (m *mortal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (m *mortal) static() loadbalancer.Backend {
-	return loadbalancer.Backend{Route: "only", URL: mustParse(m.t, "http://"+m.addr)}
+func (m *mortal) static() loadbalancer.Backend { return m.as("only") }
+
+func (m *mortal) as(route string) loadbalancer.Backend {
+	return loadbalancer.Backend{Route: route, URL: mustParse(m.t, "http://"+m.addr)}
 }
 
 // await polls a condition.
@@ -114,7 +158,8 @@ func TestRequestsWaitForTheOnlyServerThatRestarts(t *testing.T) {
 			f := start(t, nil, queueing(reg, time.Minute, 0))
 			say := func(state loadbalancer.State) { b := only.static(); b.State = state; f.Set([]loadbalancer.Backend{b}) }
 			say(loadbalancer.Ready)
-			if code, _, _ := f.do("POST", "/", "before"); code != 200 {
+			// It leaves no connection behind: a POST on one whose server has just died is a 502.
+			if code, _, _ := f.do("POST", "/alone", "before"); code != 200 {
 				t.Fatalf("before: %d", code)
 			}
 			var back func()
