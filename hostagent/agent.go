@@ -90,7 +90,8 @@ type Agent struct {
 	ending      context.Context         // ended by end
 	socket      string
 	ready       chan struct{}
-	beat        atomic.Int64 // when the loop last looked, Unix seconds
+	looked      chan struct{} // the loop has looked
+	still       atomic.Bool   // it has not for a while
 	controllers []string
 	operations  []byte // what makes this host in the domain
 	lookup      servergroups.Lookup
@@ -140,7 +141,7 @@ func New(c Config) (*Agent, error) {
 		return nil, err
 	}
 	a := &Agent{config: c, host: c.HostFile.Name, operations: described, lookup: c.lookup(), boot: hex.EncodeToString(boot), machine: machine, store: store,
-		wake: make(chan struct{}, 1), moved: make(chan struct{}, 1), ready: make(chan struct{}), servers: map[string]*server{}, unheard: map[string]bool{}, controllers: addresses}
+		wake: make(chan struct{}, 1), looked: make(chan struct{}, 1), moved: make(chan struct{}, 1), ready: make(chan struct{}), servers: map[string]*server{}, unheard: map[string]bool{}, controllers: addresses}
 	a.ending, a.end = context.WithCancelCause(context.Background())
 	if a.socket, err = socketIn(c.Dir); err != nil {
 		return nil, errors.Join(err, store.Close())
@@ -183,7 +184,6 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer cancel()
 	defer context.AfterFunc(a.ending, cancel)()
 	a.adopt()
-	a.beat.Store(a.config.Clock.Now().Unix())
 	close(a.ready)
 	// Stopped in reverse: the servers end while the domain can still see it.
 	list := []tasks.Task{
@@ -192,6 +192,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		{Name: "controller link", Run: a.link.Run},
 		{Name: "settling", Run: a.settle},
 		{Name: "usage", Run: a.measure},
+		{Name: "watch", Run: a.watch},
 		{Name: "servers", Run: a.keep},
 	}
 	if health != nil {
@@ -208,13 +209,33 @@ func (a *Agent) Run(ctx context.Context) error {
 // and its socket is open. Whether there is a controller says State.
 func (a *Agent) Ready() <-chan struct{} { return a.ready }
 
+// standsStill is after how long without a look the loop is taken to hang.
+const standsStill = 3 * lookAgain
+
 // Alive fails when the loop that keeps the servers stands still: for a watchdog.
 func (a *Agent) Alive() error {
-	last := time.Unix(a.beat.Load(), 0)
-	if still := clock.Since(a.config.Clock, last); still > 3*lookAgain {
-		return problem.Internal.Errorf("the agent has not looked after its servers for %s", still)
+	if a.still.Load() {
+		return problem.Internal.Errorf("the agent has not looked after its servers for %s", standsStill)
 	}
 	return nil
+}
+
+// watch sees to it that the loop looks, until ctx ends. It trusts a timer and no
+// clock: a clock that is set forward must not have the agent killed.
+func (a *Agent) watch(ctx context.Context) error {
+	for {
+		late := a.config.Clock.NewTimer(standsStill)
+		select {
+		case <-a.looked:
+			a.still.Store(false)
+		case <-late.C:
+			a.still.Store(true)
+		case <-ctx.Done():
+			late.Stop()
+			return nil
+		}
+		late.Stop()
+	}
 }
 
 // State is how the link to the domain stands.

@@ -1,7 +1,9 @@
 package hostagent_test
 
 import (
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -11,8 +13,10 @@ import (
 
 	"github.com/gatehouse-idp/gatehouse/hostagent"
 	"github.com/gatehouse-idp/gatehouse/hostagent/controllerlink/controllerlinktest"
+	"github.com/gatehouse-idp/gatehouse/internal/porttest"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/proto/hostlink"
+	"github.com/gatehouse-idp/gatehouse/servergroups"
 )
 
 // listed is the last directory that a test server wrote to its log: what it
@@ -40,8 +44,12 @@ func elsewhere(version uint64, ours string) *hostlink.Instruction {
 }
 
 func TestWithoutAControllerServersOfAHostLearnOfEachOther(t *testing.T) {
+	port := porttest.Free(t)
 	c := controllerlinktest.Start(t)
-	c.Publish("host1", snapshotOf(t, 1, nil, "one", "two"))
+	c.Publish("host1", snapshotOf(t, 1, func(s *servergroups.HostSnapshot) {
+		s.Sockets["of two"] = map[string]any{"default-interface": "public", "socket-binding": map[string]any{"http": map[string]any{"port": port}}}
+		s.Servers[1].Sockets = "of two"
+	}, "one", "two"))
 	h := hostOf{Dir: t.TempDir(), Token: tokenText(c), Controller: c.Address}
 	a, stop := start(t, h)
 	c.Await("host1", "up", up("one", "two"))
@@ -53,20 +61,25 @@ func TestWithoutAControllerServersOfAHostLearnOfEachOther(t *testing.T) {
 	c.Down()
 	await(t, func() bool { return !a.State().Connected })
 
-	// A crash, and the return, are known beside it; the far server stays.
-	killed := time.Now()
+	// A crash, and the return, are known beside it; the far server stays, though
+	// after aloneAfter nobody here can tell how it is. Somebody has two's port: it
+	// stays away until its neighbour was seen to know.
+	taken, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, s := range a.Servers() {
 		if s.GetName() == "two" {
 			_ = syscall.Kill(int(s.GetPid()), syscall.SIGKILL)
 		}
 	}
 	await(t, func() bool {
-		return strings.Contains(listed(t, h.Dir, "one"), "host1/two=STARTING host2/far=STARTED") || time.Since(killed) > 10*time.Second
+		return strings.HasPrefix(listed(t, h.Dir, "one"), "host1/one=STARTED host1/two=BACKOFF host2/far=")
 	})
-	await(t, func() bool { return listed(t, h.Dir, "one") == "host1/one=STARTED host1/two=STARTED host2/far=STARTED" })
-	if log, _ := os.ReadFile(h.Dir + "/servers/one/log/server.log"); !strings.Contains(string(log), "host1/two=STARTING host2/far=STARTED") {
-		t.Error("the crash was not told to the server beside it")
-	}
+	_ = taken.Close()
+	await(t, func() bool {
+		return strings.HasPrefix(listed(t, h.Dir, "one"), "host1/one=STARTED host1/two=STARTED host2/far=")
+	})
 	stop()
 
 	// The next agent, still alone, has the domain's list from the disk.
@@ -74,7 +87,9 @@ func TestWithoutAControllerServersOfAHostLearnOfEachOther(t *testing.T) {
 		t.Fatal(err)
 	}
 	start(t, h)
-	await(t, func() bool { return listed(t, h.Dir, "one") == "host1/one=STARTED host1/two=STARTED host2/far=STARTED" })
+	await(t, func() bool {
+		return strings.HasPrefix(listed(t, h.Dir, "one"), "host1/one=STARTED host1/two=STARTED host2/far=")
+	})
 }
 
 func TestTheDomainsOldWordOfAServerDoesNotHideItFromItsNeighbours(t *testing.T) {
@@ -88,9 +103,7 @@ func TestTheDomainsOldWordOfAServerDoesNotHideItFromItsNeighbours(t *testing.T) 
 }
 
 func TestAHostTellsOfItselfOnItsHealthPort(t *testing.T) {
-	l, _ := freePort(t)
-	address := l.Addr().String()
-	_ = l.Close()
+	address := porttest.Address(t)
 	c := controllerlinktest.Start(t)
 	c.Publish("host1", snapshotOf(t, 1, nil, "one"))
 	h := hostOf{Dir: t.TempDir(), Token: tokenText(c), Controller: c.Address, Health: address}
@@ -146,6 +159,12 @@ func again(t *testing.T, h hostOf) (ended chan error, agents chan *hostagent.Age
 	return ended, agents
 }
 
+// bootOf is which agent is connected.
+func bootOf(c *controllerlinktest.Controller) (boot string) {
+	c.Await("host1", "an agent", func(h *controllerlinktest.Host) bool { boot = h.Hello.GetBoot(); return true })
+	return boot
+}
+
 func TestAReloadedHostKeepsItsServersAndAShutDownOneStopsThem(t *testing.T) {
 	c := controllerlinktest.Start(t)
 	c.Publish("host1", snapshotOf(t, 1, nil, "one"))
@@ -153,8 +172,7 @@ func TestAReloadedHostKeepsItsServersAndAShutDownOneStopsThem(t *testing.T) {
 	ended, agents := again(t, h)
 	<-agents
 	c.Await("host1", "up", up("one"))
-	pid, boot := pidOf(c, "one"), ""
-	c.Await("host1", "a boot", func(h *controllerlinktest.Host) bool { boot = h.Hello.GetBoot(); return true })
+	pid, boot := pidOf(c, "one"), bootOf(c)
 	order(t, c, "host-reload", "", nil)
 	<-agents
 	c.Await("host1", "another agent with the same server", func(h *controllerlinktest.Host) bool {

@@ -101,7 +101,10 @@ func (a *Agent) keep(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		a.reconcile()
-		a.beat.Store(a.config.Clock.Now().Unix())
+		select {
+		case a.looked <- struct{}{}:
+		default: // the last look is still to be heard of
+		}
 		select {
 		case <-a.wake:
 		case <-tick.C:

@@ -57,10 +57,11 @@ func TestAReplacedProgramIsTakenIntoUseByARestartAndByNothingElse(t *testing.T) 
 		})
 	}
 	is("1.0.0", "1.0.0")
-	pid := pidOf(c, "one")
+	pid, boot := pidOf(c, "one"), bootOf(c)
 	install(t, program, "1.0.1")
 	order(t, c, "host-reload", "", nil) // another agent adopts both
 	<-agents
+	c.Await("host1", "another agent", func(h *controllerlinktest.Host) bool { return h.Hello.GetBoot() != boot })
 	is("1.0.0", "1.0.0")
 	order(t, c, "restart", "two", nil)
 	is("1.0.0", "1.0.1")

@@ -203,6 +203,7 @@ func (v *server) hold(h *handle) {
 			v.hung(why)
 		}
 	})
+	v.after(&v.watches, t.Stable, func() { v.tries = 0 }) // a timer: clocks are set
 	v.boundStart()
 	if v.spec.Live != nil {
 		v.watches = append(v.watches, v.every(t.LiveEvery, v.checkLive))
@@ -229,9 +230,6 @@ func (v *server) exited(h *handle, exit Exit) {
 		exit.Problem = fmt.Sprintf("%s, %s", v.why, exit)
 	}
 	v.note(&exit)
-	if h.Started.IsZero() || v.config.Clock.Now().Sub(h.Started) >= v.config.Timing.Stable {
-		v.tries = 0
-	}
 	v.ended(exit)
 }
 

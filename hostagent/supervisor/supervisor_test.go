@@ -52,8 +52,8 @@ func beServer(mode string) int {
 		var kept [][]byte
 		for {
 			b := make([]byte, 8<<20)
-			for i := range b {
-				b[i] = byte(i)
+			for i := 0; i < len(b); i += os.Getpagesize() {
+				b[i] = 1
 			}
 			kept = append(kept, b)
 			fmt.Println("eaten", len(kept))
@@ -74,6 +74,11 @@ func beServer(mode string) int {
 	stop := make(chan os.Signal, 1)
 	if mode != "stubborn" {
 		signal.Notify(stop, syscall.SIGTERM)
+	}
+	if file := os.Getenv("SUPERVISED_LISTENS"); file != "" {
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			return 73
+		}
 	}
 	<-stop
 	if mode == "seven" {
@@ -139,9 +144,14 @@ func quick() Timing {
 
 func newTest(t *testing.T, timing Timing) (*Supervisor, *fakes) {
 	t.Helper()
+	return newTestOn(t, clock.Real(), timing)
+}
+
+func newTestOn(t *testing.T, c clock.Clock, timing Timing) (*Supervisor, *fakes) {
+	t.Helper()
 	t.TempDir() // first, so that it is removed last
 	f := &fakes{journal: map[string]Process{}}
-	s := New(Config{Link: f, Journal: f, Clock: clock.Real(), Log: zerolog.Nop(), Timing: timing})
+	s := New(Config{Link: f, Journal: f, Clock: c, Log: zerolog.Nop(), Timing: timing})
 	t.Cleanup(func() {
 		for _, st := range s.Status() {
 			_ = s.Kill(t.Context(), st.Name)
@@ -156,13 +166,13 @@ func newTest(t *testing.T, timing Timing) (*Supervisor, *fakes) {
 
 func specOf(t *testing.T, name, mode string) Spec {
 	return Spec{Name: name, Command: []string{"/proc/self/exe"}, Dir: filepath.Join(t.TempDir(), name),
-		Env: []string{"SUPERVISED_MODE=" + mode, "GOTRACEBACK=none"}, AutoStart: true}
+		Env: []string{"SUPERVISED_MODE=" + mode, "GOTRACEBACK=none", "GORACE=atexit_sleep_ms=0"}, AutoStart: true}
 }
 
 // eventually polls a status until it is as wanted.
 func eventually(t *testing.T, s *Supervisor, name string, ok func(Status) bool) Status {
 	t.Helper()
-	deadline := time.NewTimer(20 * time.Second)
+	deadline := time.NewTimer(2 * time.Minute)
 	defer deadline.Stop()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()

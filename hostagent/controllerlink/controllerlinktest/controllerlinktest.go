@@ -18,6 +18,7 @@ import (
 
 	"github.com/gatehouse-idp/gatehouse/hostagent/controllerlink"
 	"github.com/gatehouse-idp/gatehouse/internal/certs"
+	"github.com/gatehouse-idp/gatehouse/internal/porttest"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/proto/hostlink"
 )
@@ -91,7 +92,7 @@ func with(t testing.TB, authority *certs.Authority) *Controller {
 	if c.identity, err = certs.NewIdentity(key, certificate, certs.EncodeCertificate(authority.Certificate.Raw), time.Now); err != nil {
 		t.Fatal(err)
 	}
-	c.Up("127.0.0.1:0")
+	c.Up(porttest.Address(t)) // its own also while it is down
 	t.Cleanup(c.Down)
 	return c
 }
@@ -191,10 +192,14 @@ func (c *Controller) Watch(f func(h *Host)) {
 	c.watch = f
 }
 
+// patience is what a host has to get somewhere: much, for a machine that does
+// other things meanwhile. Nobody waits for it but a test that fails.
+const patience = 2 * time.Minute
+
 // Await waits until a host is as wanted. The host must not be kept.
 func (c *Controller) Await(host, what string, ok func(h *Host) bool) {
 	c.t.Helper()
-	late := time.NewTimer(30 * time.Second)
+	late := time.NewTimer(patience)
 	defer late.Stop()
 	for {
 		c.mu.Lock()

@@ -13,7 +13,8 @@ import (
 type Clock struct {
 	mu     sync.Mutex
 	cond   *sync.Cond
-	now    time.Time
+	now    time.Time     // as the timers count it
+	ahead  time.Duration // what the clock shows more: Jump
 	timers map[*timer]bool
 }
 
@@ -34,7 +35,15 @@ func New(start time.Time) *Clock {
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.now
+	return c.now.Add(c.ahead)
+}
+
+// Jump sets the clock forward or back, as an operator or a time server does. No
+// time passes: timers are not moved by it.
+func (c *Clock) Jump(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ahead += d
 }
 
 // NewTimer starts a timer that fires when the clock is advanced by d.
@@ -100,7 +109,7 @@ func (c *Clock) fire() {
 			continue
 		}
 		select {
-		case t.c <- c.now:
+		case t.c <- c.now.Add(c.ahead):
 		default:
 		}
 		if t.every > 0 {
