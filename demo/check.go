@@ -20,8 +20,9 @@ type step struct {
 	run  func(ctx context.Context) (saw string, err error)
 }
 
-// stepLimit bounds one step; none may hang.
-const stepLimit = 20 * time.Second
+// stepLimit bounds one step; none may hang. The longest is the first boot of the
+// domain.
+const stepLimit = bootLimit
 
 // tour is the state that the steps hand on.
 type tour struct {

@@ -25,7 +25,7 @@ func TestAServerKilledUnderLoadFailsNoIdempotentRequestAndNoSession(t *testing.T
 		h := d.hosts[i%2]
 		s := h.servers[len(h.servers)-1-i/2%2]
 		before := load.count()
-		eventually(t, 90*time.Second, "the load goes on", func(context.Context) error {
+		eventually(t, "the load goes on", func(context.Context) error {
 			if n := load.count() - before; n < 200 || !since[s.name].IsZero() && time.Since(since[s.name]) < 61*time.Second {
 				return fmt.Errorf("%d requests since the last kill", n)
 			}
@@ -33,7 +33,7 @@ func TestAServerKilledUnderLoadFailsNoIdempotentRequestAndNoSession(t *testing.T
 		})
 		killed := d.pid(h, s)
 		killServer(t, killed)
-		back = append(back, eventually(t, 30*time.Second, s.name+" is back",
+		back = append(back, eventually(t, s.name+" is back",
 			answers("http://"+d.address(i%2, healthPort+s.number*portStep)+"/health/ready")))
 		since[s.name] = time.Now()
 		if now := d.pid(h, s); now == killed || now == 0 {
@@ -44,7 +44,7 @@ func TestAServerKilledUnderLoadFailsNoIdempotentRequestAndNoSession(t *testing.T
 	goOn(t, people)
 	t.Logf("killed %d times under %d requests a second: ready again in %s (median), %s (worst); the goal is 1.5 s",
 		len(back), 200, median(back).Round(time.Millisecond), slices.Max(back).Round(time.Millisecond))
-	if m := median(back); m > 10*time.Second {
+	if m := median(back); full && m > 10*time.Second {
 		t.Errorf("a killed server is ready again after %s", m)
 	}
 }
@@ -97,20 +97,20 @@ func TestAnAgentKilledWhileItStopsStartsOrChangesServersLeavesNoneBehind(t *test
 		d.agents["second"].kill()
 		d.startAgent(1)
 		if i%3 == 1 {
-			eventually(t, 30*time.Second, "what was to stop has stopped", func(context.Context) error {
+			eventually(t, "what was to stop has stopped", func(context.Context) error {
 				if left := below(folder); left > 0 {
 					return fmt.Errorf("%d processes are left", left)
 				}
 				return nil
 			})
-			eventually(t, 30*time.Second, "the host takes orders", func(context.Context) error {
+			eventually(t, "the host takes orders", func(context.Context) error {
 				_, err := d.try("/host=second:start-servers(blocking=true)")
 				return err
 			})
 		}
-		d.ready(60 * time.Second)
+		d.ready()
 		d.running(1)
-		eventually(t, 30*time.Second, "each server runs once", func(context.Context) error {
+		eventually(t, "each server runs once", func(context.Context) error {
 			if now := below(folder); now != 2 {
 				return fmt.Errorf("after %s: %d processes", command, now)
 			}
@@ -134,7 +134,7 @@ func TestAgentsAndServersKilledTogetherAreAllBack(t *testing.T) {
 	for i := range d.hosts {
 		d.startAgent(i)
 	}
-	t.Logf("all servers are back after %s", d.ready(30*time.Second).Round(time.Millisecond))
+	t.Logf("all servers are back after %s", d.ready().Round(time.Millisecond))
 	for name, pid := range d.pids() {
 		if pid == before[name] {
 			t.Errorf("%s is process %d still", name, pid)
@@ -153,7 +153,7 @@ func TestWithoutControllersServersBootFromTheSnapshotAndLaterChangesArrive(t *te
 	before := d.pids()
 	// What the domain says last is that the second host's server has stopped.
 	d.agents["second"].stop(t)
-	eventually(t, 10*time.Second, "the domain knows", func(context.Context) error {
+	eventually(t, "the domain knows", func(context.Context) error {
 		out, err := d.try("/host=second/server=server-2:read-attribute(name=server-state)")
 		if err == nil && string(out) == `"running"` {
 			err = fmt.Errorf("server-2 is %s", out)
@@ -168,7 +168,7 @@ func TestWithoutControllersServersBootFromTheSnapshotAndLaterChangesArrive(t *te
 		}
 		d.startAgent(i)
 	}
-	t.Logf("without a controller all servers are ready after %s", d.ready(30*time.Second).Round(time.Millisecond))
+	t.Logf("without a controller all servers are ready after %s", d.ready().Round(time.Millisecond))
 	for name, pid := range d.pids() {
 		if pid == before[name] {
 			t.Errorf("%s is process %d still", name, pid)
@@ -177,7 +177,7 @@ func TestWithoutControllersServersBootFromTheSnapshotAndLaterChangesArrive(t *te
 	d.shows("Before") // what it boots from is the newest that it had
 	goOn(t, people)
 	for _, node := range []string{"master.server-1", "second.server-2"} {
-		took := eventually(t, 15*time.Second, "the balancer finds "+node, func(ctx context.Context) error {
+		took := eventually(t, "the balancer finds "+node, func(ctx context.Context) error {
 			return d.logsInOn(ctx, node)
 		})
 		t.Logf("the balancer has found %s after %s", node, took.Round(time.Millisecond))

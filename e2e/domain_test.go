@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gatehouse-idp/gatehouse/internal/porttest"
 )
 
 // domain is a domain of one controller and several hosts: the example
@@ -83,34 +85,13 @@ func portsOf(hosts []host) int {
 	return max(portsOfADomain, (highest+1)*portStep)
 }
 
-// freeBase finds the base of ports that are free, below those that the kernel
-// gives to clients.
-func freeBase(t *testing.T, ports int) int {
-	t.Helper()
-	for range 100 {
-		base := 20000 + (os.Getpid()*7+int(domains.Add(1)))%120*portsOfADomain
-		free := true
-		for port := base; free && port < base+ports; port++ {
-			l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
-			if free = err == nil; free {
-				l.Close()
-			}
-		}
-		if free {
-			return base
-		}
-	}
-	t.Fatal("found no free ports between 20000 and 32000")
-	return 0
-}
-
 // newDomain lays out a domain; nothing is started.
 func newDomain(t *testing.T, hosts ...host) *domain {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("boots a domain; run without -short")
 	}
-	d := &domain{t: t, binary: gatehouse(t), dir: shortFolder(t), base: freeBase(t, portsOf(hosts)), agents: map[string]*process{}, hosts: hosts}
+	d := &domain{t: t, binary: gatehouse(t), dir: shortFolder(t), base: porttest.Block(t, portsOf(hosts), os.Getpid()*7+int(domains.Add(1))), agents: map[string]*process{}, hosts: hosts}
 	for _, name := range []string{"domain.toml", "demo-realm.json"} {
 		text, err := os.ReadFile(filepath.Join("../examples/demo", name))
 		if err != nil {
@@ -189,7 +170,7 @@ func (d *domain) boot() {
 	for i := range d.hosts {
 		d.startAgent(i)
 	}
-	d.ready(60 * time.Second)
+	d.ready()
 }
 
 // startController starts the controller and waits until it takes commands.
@@ -198,7 +179,7 @@ func (d *domain) startController() {
 	d.controller = launch(d.t, "controller", d.command(0, "controller", "--config", filepath.Join(d.dir, "domain.toml"),
 		"--dir", filepath.Join(d.dir, "controller"), "--native", d.address(0, nativePort),
 		"--http", d.address(0, managementPort), "--raft", d.address(0, raftPort)))
-	eventually(d.t, 30*time.Second, "the controller takes commands", func(context.Context) error { _, err := d.try(":whoami"); return err })
+	eventually(d.t, "the controller takes commands", func(context.Context) error { _, err := d.try(":whoami"); return err })
 }
 
 // startAgent starts the agent of host i.
@@ -251,10 +232,10 @@ func (d *domain) realm(i int, s server) string {
 
 // ready waits until every server and the balancer serve the realm, and gives
 // how long it took.
-func (d *domain) ready(limit time.Duration) (took time.Duration) {
+func (d *domain) ready() (took time.Duration) {
 	d.t.Helper()
 	d.each(func(i int, s server) {
-		took += eventually(d.t, limit, s.name+" serves the realm", answers(d.realm(i, s)))
+		took += eventually(d.t, s.name+" serves the realm", answers(d.realm(i, s)))
 	})
 	return took
 }
@@ -336,8 +317,14 @@ func killServer(t *testing.T, pid int) {
 	if err := unix.PidfdSendSignal(fd, syscall.SIGKILL, nil, 0); err != nil {
 		t.Fatalf("cannot kill process %d: %v", pid, err)
 	}
-	if _, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 5000); err != nil && err != unix.EINTR {
-		t.Fatalf("cannot wait for the end of process %d: %v", pid, err)
+	for {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(patience.Milliseconds()))
+		switch {
+		case n > 0:
+			return
+		case err != unix.EINTR:
+			t.Fatalf("process %d was killed, and is there: %v", pid, err)
+		}
 	}
 }
 
@@ -353,7 +340,7 @@ func (d *domain) running(i int) {
 func (d *domain) state(i int, s server, want string) {
 	d.t.Helper()
 	address := "/host=" + d.hosts[i].name + "/server=" + s.name
-	eventually(d.t, 30*time.Second, s.name+" is "+want, func(context.Context) error {
+	eventually(d.t, s.name+" is "+want, func(context.Context) error {
 		out, err := d.try(address + ":read-attribute(name=server-state)")
 		if err == nil && string(out) != `"`+want+`"` {
 			err = fmt.Errorf("%s is %s", address, out)
@@ -378,7 +365,7 @@ func (d *domain) shows(name string) {
 			return
 		}
 		page := d.realm(i, s) + loginPage
-		eventually(d.t, 20*time.Second, s.name+" shows "+name, func(ctx context.Context) error {
+		eventually(d.t, s.name+" shows "+name, func(ctx context.Context) error {
 			body, err := get(ctx, page)
 			if err == nil && !strings.Contains(body, name) {
 				err = fmt.Errorf("its login page does not show %q: %.300s", name, body)
@@ -402,7 +389,7 @@ func (d *domain) read(name string) string {
 func (d *domain) explains(address string, words ...string) {
 	d.t.Helper()
 	var out json.RawMessage
-	eventually(d.t, 20*time.Second, address+" says why", func(context.Context) (err error) {
+	eventually(d.t, address+" says why", func(context.Context) (err error) {
 		out, err = d.try(address + ":read-resource(include-runtime=true)")
 		for _, w := range words {
 			if err == nil && !strings.Contains(string(out), w) {

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -38,11 +37,11 @@ func TestThreeHosts(t *testing.T) {
 	d.startAgent(t, 2, "two")
 	d.startAgent(t, 3, "three")
 	public := "http://" + n.address(1) + ":8080"
-	eventually(t, 60*time.Second, "the balancer serves the master realm", answers(public+"/auth/realms/master"))
-	eventually(t, 60*time.Second, "three servers are ready", func(context.Context) error {
+	eventually(t, "the balancer serves the master realm", answers(public+"/auth/realms/master"))
+	eventually(t, "three servers are ready", func(context.Context) error {
 		return d.has(3, "running", "/host=*/server-config=*")
 	})
-	eventually(t, 30*time.Second, "the servers form one cluster", func(ctx context.Context) error {
+	eventually(t, "the servers form one cluster", func(ctx context.Context) error {
 		body, err := get(ctx, "http://"+n.address(2)+":9150/health/ready")
 		if err == nil && strings.Count(body, "server-") < 3 {
 			err = fmt.Errorf("members: %s", body)
@@ -59,7 +58,7 @@ func TestThreeHosts(t *testing.T) {
 		seesAccount(t, person, public+"/auth/realms/master/account", "admin")
 	}
 	n.mend(3)
-	eventually(t, 60*time.Second, "host three is back", func(context.Context) error { return d.has(3, "running", "/host=*/server-config=*") })
+	eventually(t, "host three is back", func(context.Context) error { return d.has(3, "running", "/host=*/server-config=*") })
 	seesAccount(t, person, public+"/auth/realms/master/account", "admin")
 }
 
@@ -84,7 +83,7 @@ func (d threeHosts) startMaster(t *testing.T) {
 	start(t, "master", d.run(1, "domain", "--dir", filepath.Join(d.dir, "master"),
 		"--config", filepath.Join(d.files, "domain.toml"), "--host-config", filepath.Join(d.files, "host-master.toml"),
 		"--advertise", d.address(1), "-b", d.address(1), "-Dgatehouse.database.url="+d.database))
-	eventually(t, 30*time.Second, "the controller takes commands", func(context.Context) error { _, err := d.cli(":whoami"); return err })
+	eventually(t, "the controller takes commands", func(context.Context) error { _, err := d.cli(":whoami"); return err })
 }
 
 func (d threeHosts) startAgent(t *testing.T, i int, name string) {

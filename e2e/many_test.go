@@ -53,7 +53,7 @@ func TestFiftyServersOnOneHostStartAndStopWithoutAnOrphan(t *testing.T) {
 	if limit := 2 * time.Minute; took > limit {
 		t.Errorf("%d servers started in %s", many, took)
 	}
-	eventually(t, 30*time.Second, "every server serves the realm", func(ctx context.Context) (err error) {
+	eventually(t, "every server serves the realm", func(ctx context.Context) (err error) {
 		d.each(func(i int, s server) {
 			if err == nil {
 				err = answers(d.realm(i, s))(ctx)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"testing"
-	"time"
 )
 
 // With one server there is nobody to send a request to while it restarts: the
@@ -19,7 +18,7 @@ func TestTheOnlyServerRestartsUnderLoadAndNoRequestFails(t *testing.T) {
 	more := func(what string) {
 		t.Helper()
 		before := load.count()
-		eventually(t, 60*time.Second, what, func(context.Context) error {
+		eventually(t, what, func(context.Context) error {
 			if n := load.count() - before; n < times(200, 25) {
 				return fmt.Errorf("%d requests", n)
 			}

@@ -64,7 +64,7 @@ func start(t *testing.T, name string, cmd *exec.Cmd) *exec.Cmd {
 }
 
 // launch runs cmd until the test ends, when it is asked to stop, and killed if
-// it does not within 20 s. Its output is shown when the test fails.
+// it does not. Its output is shown when the test fails.
 func launch(t *testing.T, name string, cmd *exec.Cmd) *process {
 	t.Helper()
 	p := &process{name: name, cmd: cmd, out: &lockedBuffer{}, ended: make(chan struct{})}
@@ -89,8 +89,8 @@ func (p *process) stop(t *testing.T) {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
 	select {
 	case <-p.ended:
-	case <-time.After(20 * time.Second):
-		t.Errorf("%s did not stop within 20 s", p.name)
+	case <-time.After(patience):
+		t.Errorf("%s did not stop within %s", p.name, patience)
 		p.kill()
 	}
 }
@@ -103,12 +103,12 @@ func (p *process) kill() {
 }
 
 // refused waits until the process has given up by itself and gives its output.
-func (p *process) refused(t *testing.T, limit time.Duration) string {
+func (p *process) refused(t *testing.T) string {
 	t.Helper()
 	select {
 	case <-p.ended:
-	case <-time.After(limit):
-		t.Fatalf("%s still runs after %s:\n%s", p.name, limit, p.out)
+	case <-time.After(patience):
+		t.Fatalf("%s still runs after %s:\n%s", p.name, patience, p.out)
 	}
 	if p.cmd.ProcessState.Success() {
 		t.Errorf("%s ended without an error:\n%s", p.name, p.out)
@@ -116,10 +116,14 @@ func (p *process) refused(t *testing.T, limit time.Duration) string {
 	return p.out.String()
 }
 
-// eventually repeats f until it succeeds, for at most limit.
-func eventually(t *testing.T, limit time.Duration, what string, f func(context.Context) error) time.Duration {
+// patience is what things have to come about: much, for a machine that does other
+// things meanwhile. Nobody waits for it but a test that fails.
+const patience = 2 * time.Minute
+
+// eventually repeats f until it succeeds, and gives how long that took.
+func eventually(t *testing.T, what string, f func(context.Context) error) time.Duration {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	begin := time.Now()
 	tick := time.NewTicker(50 * time.Millisecond)
@@ -131,7 +135,7 @@ func eventually(t *testing.T, limit time.Duration, what string, f func(context.C
 		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("waited %s until %s: %v", limit, what, err)
+			t.Fatalf("waited %s until %s: %v", patience, what, err)
 		case <-tick.C:
 		}
 	}
@@ -140,7 +144,7 @@ func eventually(t *testing.T, limit time.Duration, what string, f func(context.C
 // answers checks that a GET of address is answered with 200.
 func answers(address string) func(context.Context) error {
 	return func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		ctx, cancel := context.WithTimeout(ctx, patience/4) // several tries
 		defer cancel()
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 		if err != nil {

@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 // Who may not join is told why, and the operator of the domain reads it too.
@@ -22,7 +21,7 @@ func TestOnlyHostsOfTheDomainJoinItAndBothSidesSayWhy(t *testing.T) {
 	d.startAgent(0)
 	d.startAgent(1)
 	connected := func() {
-		eventually(t, 20*time.Second, "both hosts are connected", func(context.Context) error {
+		eventually(t, "both hosts are connected", func(context.Context) error {
 			out, err := d.try(":hosts")
 			if err == nil && strings.Count(string(out), `"connected": true`) != 2 {
 				err = fmt.Errorf("the hosts are %s", out)
@@ -32,7 +31,6 @@ func TestOnlyHostsOfTheDomainJoinItAndBothSidesSayWhy(t *testing.T) {
 	}
 	connected()
 	token := d.read("host2.token")
-	const limit = 20 * time.Second
 	for name, c := range map[string]struct {
 		host, token string
 		agent       string // what the agent says
@@ -51,7 +49,7 @@ func TestOnlyHostsOfTheDomainJoinItAndBothSidesSayWhy(t *testing.T) {
 			d.t, d.dir = t, shortFolder(t)
 			d.write(c.host+".toml", "name = \""+c.host+"\"\n[domain-controller.remote]\naddresses = [\""+d.address(0, nativePort)+"\"]\n")
 			d.write("token", c.token)
-			said := d.agent(1, c.host, filepath.Join(d.dir, "new"), filepath.Join(d.dir, "token")).refused(t, limit)
+			said := d.agent(1, c.host, filepath.Join(d.dir, "new"), filepath.Join(d.dir, "token")).refused(t)
 			t.Logf("the agent: %s", lastLine(said))
 			if !strings.Contains(lastLine(said), c.agent) {
 				t.Errorf("the agent does not name %q:\n%s", c.agent, said)
@@ -59,7 +57,7 @@ func TestOnlyHostsOfTheDomainJoinItAndBothSidesSayWhy(t *testing.T) {
 			if c.controller == "" {
 				return
 			}
-			eventually(t, 5*time.Second, "the controller's log says it too", func(context.Context) error {
+			eventually(t, "the controller's log says it too", func(context.Context) error {
 				if line := lastWith(d.controller.out.String(), "refused"); !strings.Contains(line, c.controller) {
 					return fmt.Errorf("it does not name %q: %s", c.controller, line)
 				}
@@ -82,7 +80,7 @@ func TestAFalseControllerIsRefused(t *testing.T) {
 	impostor.addHost("host2", filepath.Join(impostor.dir, "unused.token"))
 	impostor.write("host2.token", genuine.read("host2.token"))
 	agent := impostor.agent(1, "host2", filepath.Join(impostor.dir, "host2"), filepath.Join(impostor.dir, "host2.token"))
-	said := agent.refused(t, 20*time.Second)
+	said := agent.refused(t)
 	t.Logf("the agent: %s", lastLine(said))
 	for _, want := range []string{"authority", impostor.address(0, nativePort)} {
 		if !strings.Contains(said, want) {
@@ -107,11 +105,11 @@ func TestAPortTakenByAnotherProcessIsNamedWithItsPid(t *testing.T) {
 	d.startController()
 	d.startAgent(0)
 	for _, s := range d.hosts[0].servers[:2] {
-		eventually(t, 30*time.Second, s.name+" serves", answers(d.realm(0, s)))
+		eventually(t, s.name+" serves", answers(d.realm(0, s)))
 	}
 	d.explains("/host=master/server=server-2", strconv.Itoa(taken), "http", "server-2", "process "+strconv.Itoa(os.Getpid()))
 	l.Close()
-	eventually(t, 60*time.Second, "server-2 serves", answers(d.realm(0, d.hosts[0].servers[2])))
+	eventually(t, "server-2 serves", answers(d.realm(0, d.hosts[0].servers[2])))
 }
 
 // A group that cannot be configured as it is says which attribute; nobody else

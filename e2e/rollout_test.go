@@ -49,7 +49,7 @@ func TestARollingRestartGoesOnAfterTheControllerWasKilled(t *testing.T) {
 		_, err := d.try("/server-group=auth-server-group:rolling-restart{rollout auth-server-group}")
 		broken <- err
 	}()
-	eventually(t, 30*time.Second, "the first server is restarted", func(context.Context) error {
+	eventually(t, "the first server is restarted", func(context.Context) error {
 		if pid := d.pids()["server-1"]; pid == 0 || pid == before["server-1"] {
 			return fmt.Errorf("server-1 is process %d", pid)
 		}
@@ -60,7 +60,7 @@ func TestARollingRestartGoesOnAfterTheControllerWasKilled(t *testing.T) {
 		t.Errorf("the operator was told that the rollout is done")
 	}
 	d.startController()
-	took := eventually(t, 60*time.Second, "all four are restarted", func(context.Context) error {
+	took := eventually(t, "all four are restarted", func(context.Context) error {
 		for name, pid := range d.pids() {
 			if name != "balancer" && (pid == 0 || pid == before[name]) {
 				return fmt.Errorf("%s is process %d, was %d", name, pid, before[name])
@@ -96,14 +96,14 @@ func TestARolloutWaitsForAHostThatIsCutOffAndItCatchesUpAlone(t *testing.T) {
 		_, err := d.try("/server-group=auth-server-group:rolling-restart{rollout auth-server-group}")
 		rolled <- err
 	}()
-	eventually(t, 30*time.Second, "server-2 is restarted", func(context.Context) error {
+	eventually(t, "server-2 is restarted", func(context.Context) error {
 		if pid := d.pid(d.hosts[0], d.hosts[0].servers[2]); pid == 0 || pid == before["server-2"] {
 			return fmt.Errorf("it is process %d", pid)
 		}
 		return nil
 	})
 	// Long enough that the controller has noticed.
-	eventually(t, 30*time.Second, "the domain sees that second is away", func(context.Context) error {
+	eventually(t, "the domain sees that second is away", func(context.Context) error {
 		out, err := d.try(":hosts")
 		if err == nil && strings.Count(string(out), `"connected": true`) != 1 {
 			err = fmt.Errorf("%s", out)
@@ -125,7 +125,7 @@ func TestARolloutWaitsForAHostThatIsCutOffAndItCatchesUpAlone(t *testing.T) {
 		if err != nil {
 			t.Errorf("the rollout failed: %v", err)
 		}
-	case <-time.After(60 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("the rollout does not end")
 	}
 	t.Logf("the host was back, had the change and was restarted %s after its link", time.Since(begin).Round(time.Millisecond))

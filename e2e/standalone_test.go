@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,7 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
+
+	"github.com/gatehouse-idp/gatehouse/internal/porttest"
 )
 
 // lone is one standalone server with a folder of its own.
@@ -21,30 +21,14 @@ type lone struct {
 	process      *exec.Cmd
 }
 
-// freePorts are ports of the loopback interface that were free a moment ago.
-func freePorts(t *testing.T, n int) []int {
-	t.Helper()
-	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports
-}
-
 // startAlone runs gatehouse start-dev until it is ready. A path of a socket is
 // short, so the folder is not the test's own.
 func startAlone(t *testing.T, dir string, args ...string) *lone {
 	t.Helper()
-	ports := freePorts(t, 2)
-	s := &lone{binary: gatehouse(t), dir: dir, http: ports[0], health: ports[1]}
+	s := &lone{binary: gatehouse(t), dir: dir, http: porttest.Free(t), health: porttest.Free(t)}
 	args = append([]string{"start-dev", "--dir", dir, "--http-port", strconv.Itoa(s.http), "--health-port", strconv.Itoa(s.health)}, args...)
 	s.process = start(t, "the standalone server", exec.Command(s.binary, args...))
-	eventually(t, 30*time.Second, "the server is ready", answers(s.ready()))
+	eventually(t, "the server is ready", answers(s.ready()))
 	return s
 }
 
@@ -146,7 +130,7 @@ func TestAStandaloneServerIsManagedWhileItRuns(t *testing.T) {
 	}
 
 	s.must(t, ":shutdown")
-	eventually(t, 10*time.Second, "the server has stopped", func(ctx context.Context) error {
+	eventually(t, "the server has stopped", func(ctx context.Context) error {
 		if err := s.process.Process.Signal(syscall.Signal(0)); err == nil {
 			return fmt.Errorf("it runs")
 		}
@@ -216,9 +200,11 @@ func TestProductionNeedsAHostnameAndACertificate(t *testing.T) {
 			if err := os.WriteFile(properties, []byte(c.features), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			ports := freePorts(t, 3)
-			args := append(c.args, "--dir", dir, "--http-port", strconv.Itoa(ports[0]), "--health-port", strconv.Itoa(ports[1]), "--management-http-port", strconv.Itoa(ports[2]))
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			args := append(c.args, "--dir", dir)
+			for _, port := range []string{"--http-port", "--health-port", "--management-http-port"} {
+				args = append(args, port, strconv.Itoa(porttest.Free(t)))
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			out, err := exec.CommandContext(ctx, gatehouse(t), args...).CombinedOutput()
 			if err == nil || ctx.Err() != nil || !strings.Contains(string(out), c.reason) {

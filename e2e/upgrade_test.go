@@ -124,7 +124,7 @@ func TestAnUpgradeToAProgramThatIsNotInstalledStopsAtTheFirstHost(t *testing.T) 
 	d.install(ownVersion)
 	d.boot()
 	before := d.pids()
-	eventually(t, 10*time.Second, "a second has passed since the hosts connected", func(context.Context) error {
+	eventually(t, "a second has passed since the hosts connected", func(context.Context) error {
 		out, err := d.upgrade("--to="+otherVersion, "--wait=3s")
 		if err == nil || !strings.Contains(err.Error(), "host ") {
 			t.Fatalf("%v, %s", err, out)
