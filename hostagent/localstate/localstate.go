@@ -10,6 +10,7 @@ package localstate
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -20,9 +21,11 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gatehouse-idp/gatehouse/internal/clock"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 )
 
@@ -45,7 +48,7 @@ func Open(dir string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot lock the state directory: %w", err)
 	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := hold(lock); err != nil {
 		_ = lock.Close()
 		return nil, problem.Conflict.Errorf("cannot use %s: another agent runs there", dir)
 	}
@@ -55,6 +58,24 @@ func Open(dir string) (*Store, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// lockPatience is how long the lock of an agent that died may outlive it: what
+// it forked last holds the lock too, until it becomes its own program.
+const (
+	lockPatience = 2 * time.Second
+	lockEvery    = 20 * time.Millisecond
+)
+
+func hold(lock *os.File) error {
+	ctx, cancel := context.WithTimeout(context.Background(), lockPatience)
+	defer cancel()
+	for {
+		err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil || clock.Sleep(ctx, clock.Real(), lockEvery) != nil {
+			return err
+		}
+	}
 }
 
 // Close lets another agent have the state.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
 	"github.com/gatehouse-idp/gatehouse/hostagent/localstate"
@@ -26,6 +27,32 @@ func open(t testing.TB, dir string) *localstate.Store {
 
 func snapshot(revision uint64) localstate.Snapshot {
 	return localstate.Snapshot{Revision: revision, Checksum: "sum", Content: json.RawMessage(`{"servers":[]}`)}
+}
+
+// What an agent forked just before it died holds its lock until it becomes its
+// own program.
+func TestTheLockOfAnAgentThatDiedIsWaitedFor(t *testing.T) {
+	dir := t.TempDir()
+	_ = open(t, dir).Close()
+	held, err := os.Open(filepath.Join(dir, "agent", "lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Flock(int(held.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		t.Fatal(err)
+	}
+	next := make(chan error, 1)
+	go func() {
+		s, err := localstate.Open(dir)
+		if err == nil {
+			err = s.Close()
+		}
+		next <- err
+	}()
+	_ = held.Close()
+	if err := <-next; err != nil {
+		t.Error(err)
+	}
 }
 
 func TestOneAgentAtATimeHasTheState(t *testing.T) {
