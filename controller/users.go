@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/gatehouse-idp/gatehouse/controller/domain"
 	"github.com/gatehouse-idp/gatehouse/controller/replica"
@@ -56,6 +57,17 @@ func (u users) RemoveUser(ctx context.Context, name string) error {
 		return problem.NotFound.Errorf("cannot remove user %q: there is none of that name", name)
 	}
 	return u.replica.Delete(ctx, kindUser, name, r.Version)
+}
+
+// loginPatience bounds how long a login waits to hear of the leader's users. Without
+// a majority people log in with what this controller knows.
+const loginPatience = time.Second
+
+// Fresh implements access.Store.
+func (u users) Fresh(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, loginPatience)
+	defer cancel()
+	_ = u.replica.Fresh(ctx) // what is known serves where the newest cannot be had
 }
 
 func decodeUser(r domain.Record) (access.User, error) {

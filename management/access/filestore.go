@@ -39,6 +39,9 @@ func (s *FileStore) User(_ context.Context, name string) (User, error) {
 	return User{}, problem.NotFound.Errorf("cannot find management user %q", name)
 }
 
+// Fresh implements Store: the file is read for every question.
+func (s *FileStore) Fresh(context.Context) {}
+
 // Users implements Store.
 func (s *FileStore) Users(context.Context) ([]User, error) {
 	s.mu.Lock()

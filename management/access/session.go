@@ -79,6 +79,7 @@ func (s *Sessions) Login(ctx context.Context) (*Login, error) {
 		if l.waits = s.guess.allow(name); l.waits != nil {
 			return scram.StoredCredentials{}, l.waits
 		}
+		s.store.Fresh(ctx) // for every name: the time it takes tells nothing
 		u, err := s.store.User(ctx, name)
 		switch {
 		case problem.Is(err, problem.NotFound):
@@ -159,12 +160,16 @@ func (s *Sessions) Bearer(ctx context.Context, token string) (Caller, error) {
 	if json.Unmarshal(body, &c) != nil || s.clock.Now().Unix() >= c.Expires {
 		return invalid()
 	}
-	u, err := s.store.User(ctx, c.Name)
+	u, current, err := s.holder(ctx, c)
+	if err == nil && !current {
+		s.store.Fresh(ctx)
+		u, current, err = s.holder(ctx, c)
+	}
 	switch {
-	case problem.Is(err, problem.NotFound) || err == nil && u.Generation != c.Generation:
-		return invalid()
 	case err != nil:
 		return Caller{}, err
+	case !current:
+		return invalid()
 	}
 	session := cmp.Or(c.Session, signature)
 	switch ended, err := s.ended.SessionEnded(ctx, session); {
@@ -174,6 +179,16 @@ func (s *Sessions) Bearer(ctx context.Context, token string) (Caller, error) {
 		return invalid()
 	}
 	return Caller{Name: u.Name, Grants: u.Grants, Mechanism: SCRAM, Session: session}, nil
+}
+
+// holder gives the user that a token names, and whether it is still good: the user
+// exists and has the password of then.
+func (s *Sessions) holder(ctx context.Context, c claims) (u User, current bool, err error) {
+	u, err = s.store.User(ctx, c.Name)
+	if problem.Is(err, problem.NotFound) {
+		return u, false, nil
+	}
+	return u, err == nil && u.Generation == c.Generation, err
 }
 
 // Expiry is when a token that Bearer accepts ends.
@@ -188,20 +203,18 @@ func (s *Sessions) Expiry(token string) time.Time {
 
 // Basic checks a name and a password. Its channel must be encrypted.
 func (s *Sessions) Basic(ctx context.Context, name, password string) (Caller, error) {
-	u, err := s.store.User(ctx, name)
-	if err != nil && !problem.Is(err, problem.NotFound) {
-		return Caller{}, err
-	}
-	known := err == nil
-	if !known {
-		u.Verifier = decoy(s.key, name)
-	}
 	if len(password) > passwordLimit {
 		return Caller{}, refused()
 	}
-	// The stored key is part of the digest: a changed password forgets.
-	digest := string(keyed(s.key, "basic", name+"\x00"+string(u.Verifier.StoredKey)+"\x00"+password))
+	u, known, digest, err := s.claimed(ctx, name, password)
+	if err != nil {
+		return Caller{}, err
+	}
 	if !s.remembered(digest) {
+		s.store.Fresh(ctx)
+		if u, known, digest, err = s.claimed(ctx, name, password); err != nil {
+			return Caller{}, err
+		}
 		if err := s.guess.allow(name); err != nil {
 			return Caller{}, err
 		}
@@ -213,6 +226,20 @@ func (s *Sessions) Basic(ctx context.Context, name, password string) (Caller, er
 		s.remember(digest)
 	}
 	return Caller{Name: u.Name, Grants: u.Grants, Mechanism: Basic}, nil
+}
+
+// claimed is the user of a name, or a decoy when none is known, and the digest by
+// which a right answer is remembered. The stored key is part of it: a changed
+// password forgets.
+func (s *Sessions) claimed(ctx context.Context, name, password string) (u User, known bool, digest string, err error) {
+	u, err = s.store.User(ctx, name)
+	if err != nil && !problem.Is(err, problem.NotFound) {
+		return User{}, false, "", err
+	}
+	if known = err == nil; !known {
+		u = User{Name: name, Verifier: decoy(s.key, name)}
+	}
+	return u, known, string(keyed(s.key, "basic", name+"\x00"+string(u.Verifier.StoredKey)+"\x00"+password)), nil
 }
 
 func (s *Sessions) remembered(digest string) bool {

@@ -30,6 +30,10 @@ type Store interface {
 	PutUser(ctx context.Context, u User) error
 	// RemoveUser removes a user, or gives a problem.NotFound.
 	RemoveUser(ctx context.Context, name string) error
+	// Fresh returns when the store holds all users that were added and changed,
+	// anywhere, before it was called, or when it cannot learn of them soon. A login
+	// asks for it: a user who was added a moment ago may log in somewhere else.
+	Fresh(ctx context.Context)
 }
 
 // nameLimit is the most characters of a user's name.
