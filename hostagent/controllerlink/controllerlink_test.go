@@ -99,7 +99,7 @@ func run(t *testing.T, c controllerlink.Config) *controllerlink.Link {
 
 func (a *agent) until(t *testing.T, what string, ok func(controllerlink.State) bool) {
 	t.Helper()
-	late := time.After(20 * time.Second)
+	late := time.After(2 * time.Minute)
 	for {
 		select {
 		case s := <-a.states:
@@ -220,13 +220,48 @@ func TestACertificateIsRenewedAtTwoThirdsOfItsLife(t *testing.T) {
 		t.Fatalf("%d certificates after a minute", a.saved())
 	}
 	clock.Advance(certs.HolderLifetime*2/3 + time.Hour)
-	late := time.After(20 * time.Second)
+	a.renewed(t, clock)
+}
+
+// renewed waits for a second certificate, minutes of clock after minutes.
+func (a *agent) renewed(t *testing.T, clock *clocktest.Clock) {
+	t.Helper()
+	late := time.After(time.Minute)
 	for a.saved() < 2 {
+		clock.Advance(time.Minute)
 		select {
 		case <-late:
 			t.Fatal("not renewed")
 		case <-time.After(time.Millisecond):
 		}
+	}
+}
+
+// Somebody sets the host's clock while the link stands: it goes on standing, and
+// only a certificate that is due by the new time is renewed.
+func TestAClockThatIsSetCostsNoLink(t *testing.T) {
+	c := controllerlinktest.Start(t)
+	a := newAgent()
+	clock := clocktest.New(time.Now())
+	config := a.config(c.Token("host1"), c.Address)
+	config.Clock = clock
+	link := run(t, config)
+	a.until(t, "connected", connectedTo(c.Address))
+	since := link.State().Since
+	for _, jump := range []time.Duration{time.Hour, -2 * time.Hour, time.Hour} {
+		clock.Jump(jump)
+		clock.Advance(time.Minute)
+		if r, _ := c.Order(t.Context(), "host1", &hostlink.Order{Kind: "talk"}); r.GetProblem() != "" {
+			t.Errorf("after %s an order ends with %v", jump, r)
+		}
+		if a.saved() != 1 {
+			t.Errorf("after %s there are %d certificates", jump, a.saved())
+		}
+	}
+	clock.Jump(certs.HolderLifetime * 2 / 3)
+	a.renewed(t, clock)
+	if s := link.State(); !s.Connected || s.Since != since {
+		t.Errorf("it is another link: %v", s)
 	}
 }
 

@@ -109,19 +109,19 @@ func encloseIn(dir string, pid int, limit int64) error {
 // left its session, and removes the group.
 func dissolve(server string) {
 	if dir, err := groupOf(server); err == nil {
-		_ = os.WriteFile(filepath.Join(dir, "cgroup.kill"), []byte("1"), 0) // 5.14
-		_ = os.Remove(dir)                                                  // not there, or a child still ends: the next start uses it
+		dissolveIn(dir)
 	}
 }
 
-// groupKills is how many processes of a server the kernel has killed for want of
-// memory, of its control group or of the machine; known is false where no group
-// counts it.
-func groupKills(server string) (n uint64, known bool) {
-	dir, err := groupOf(server)
-	if err != nil {
-		return 0, false
-	}
+func dissolveIn(dir string) {
+	_ = os.WriteFile(filepath.Join(dir, "cgroup.kill"), []byte("1"), 0) // 5.14
+	_ = os.Remove(dir)                                                  // not there, or a child still ends: the next start uses it
+}
+
+// killsIn is how many processes of a control group the kernel has killed for want
+// of memory, of the group's or of the machine's; known is false where it does not
+// count.
+func killsIn(dir string) (n uint64, known bool) {
 	return counter(filepath.Join(dir, "memory.events"), "oom_kill")
 }
 

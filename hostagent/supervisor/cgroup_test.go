@@ -138,18 +138,3 @@ func TestAServerOverTheLimitOfItsGroupIsToldAsOutOfMemory(t *testing.T) {
 		t.Errorf("exit %+v of a server that ate more than its group may have", st.Exit)
 	}
 }
-
-// What the kernel counts of a group decides, whoever else was killed on the
-// machine; the form is that of cgroup-v2 in the kernel's Admin Guide.
-func TestTheKillsOfAGroupAreCounted(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "memory.events")
-	if err := os.WriteFile(file, []byte("low 0\nhigh 0\nmax 12\noom 2\noom_kill 3\noom_group_kill 1\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if n, found := counter(file, "oom_kill"); n != 3 || !found {
-		t.Errorf("%d, %v", n, found)
-	}
-	if _, found := counter(file, "oom_killer"); found {
-		t.Error("found what is not there")
-	}
-}

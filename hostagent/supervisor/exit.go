@@ -66,12 +66,16 @@ var memoryMarks = [...]string{"fatal error: runtime: out of memory", "fatal erro
 // at work on the server's own group, or on this machine, or the program's last
 // words.
 func (e Exit) ranOutOfMemory(server string, before kills, lastLines []byte) bool {
+	return e.forWantOfMemory(before, killsOf(server), lastLines)
+}
+
+func (e Exit) forWantOfMemory(before, now kills, lastLines []byte) bool {
 	if e.Problem != "" && !e.Unknown {
 		return false
 	}
-	if n, known := groupKills(server); known && n > before.group {
+	if now.counted && now.group > before.group {
 		return true
-	} else if !known && e.Signal == "SIGKILL" && machineKills() > before.machine {
+	} else if !now.counted && e.Signal == "SIGKILL" && now.machine > before.machine {
 		return true
 	}
 	if e.Code == 0 && !e.Unknown {
@@ -86,9 +90,15 @@ func (e Exit) ranOutOfMemory(server string, before kills, lastLines []byte) bool
 }
 
 // kills counts the ends for want of memory up to a moment.
-type kills struct{ group, machine uint64 }
+type kills struct {
+	group, machine uint64
+	counted        bool // there is a group, and its kernel counts
+}
 
 func killsOf(server string) kills {
-	n, _ := groupKills(server)
-	return kills{group: n, machine: machineKills()}
+	k := kills{machine: machineKills()}
+	if dir, err := groupOf(server); err == nil {
+		k.group, k.counted = killsIn(dir)
+	}
+	return k
 }
