@@ -227,12 +227,13 @@ func (s *Supervisor) directed(ctx context.Context, name string, first Event, kin
 	defer cancel()
 	answer := make(chan error, 1)
 	err := s.order(ctx, name, kind, func(v *server) error {
+		say := func(err error) { v.answers = append(v.answers, func() { answer <- err }) }
 		if v.working {
 			return problem.Precondition.Errorf("cannot %s server %q: it is busy with an earlier command", kind, name)
 		}
 		if first == "" && v.status.State != Suspended {
 			if v.status.State == Started {
-				answer <- nil
+				say(nil)
 				return nil
 			}
 			return problem.Precondition.Errorf("cannot %s server %q: it is %s", kind, name, v.status.State)
@@ -250,12 +251,12 @@ func (s *Supervisor) directed(ctx context.Context, name string, first Event, kin
 		begun := v.status.State
 		v.after(&v.watches, leave, func() {
 			if v.status.State != begun { // a stop has overtaken it
-				answer <- problem.Precondition.Errorf("cannot %s server %q: it is %s", kind, name, v.status.State)
+				say(problem.Precondition.Errorf("cannot %s server %q: it is %s", kind, name, v.status.State))
 				return
 			}
 			v.command(kind, timeout, func(err error) {
 				v.settle(kind, then, err)
-				answer <- err
+				say(err)
 			})
 		})
 		return nil

@@ -48,6 +48,9 @@ type server struct {
 	// watches those of the present process.
 	pending, watches []context.CancelFunc
 	waiting          []*waiter
+	// answers are given once the status is shown: whoever has one finds the
+	// server as it says.
+	answers []func()
 }
 
 func newServer(c Config, spec Spec) *server {
@@ -71,6 +74,10 @@ func (v *server) run() {
 		if v.status != before {
 			v.show()
 		}
+		for _, tell := range v.answers {
+			tell()
+		}
+		v.answers = v.answers[:0]
 		v.wake()
 	}
 	rotating()
@@ -93,7 +100,10 @@ func (v *server) post(f func()) {
 // do hands f to the server's goroutine and waits until it ran.
 func (v *server) do(ctx context.Context, f func()) error {
 	ran := make(chan struct{})
-	v.post(func() { defer close(ran); f() })
+	v.post(func() {
+		f()
+		v.answers = append(v.answers, func() { close(ran) })
+	})
 	select {
 	case <-ran:
 		return nil

@@ -469,3 +469,45 @@ func TestSuspendAndReloadFollowTheServersAnswer(t *testing.T) {
 		t.Errorf("after a refused reload: %s, want STARTED", st.State)
 	}
 }
+
+// Whoever has an answer finds the server as it says, at once.
+func TestAnAnswerComesWhenTheStatusShowsIt(t *testing.T) {
+	timing := quick()
+	timing.Leave = 0
+	s, f := newTest(t, timing)
+	begin(t, s, specOf(t, "one", "serve"))
+	f.answer = func(kind string) error {
+		if kind == "reload" {
+			return problem.Invalid.Errorf("the profile is wrong")
+		}
+		return nil
+	}
+	for range 50 {
+		for _, step := range []struct {
+			order func() error
+			want  State
+		}{
+			{func() error { return s.Suspend(t.Context(), "one", time.Minute) }, Suspended},
+			{func() error { return s.Resume(t.Context(), "one") }, Started},
+			{func() error { _ = s.Reload(t.Context(), "one", time.Minute); return nil }, Started},
+		} {
+			if err := step.order(); err != nil {
+				t.Fatal(err)
+			}
+			if st, _ := s.Of("one"); st.State != step.want {
+				t.Fatalf("the answer has come, and it is %s, not %s", st.State, step.want)
+			}
+		}
+	}
+	if err := s.Stop(t.Context(), "one", time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	spec := specOf(t, "one", "serve")
+	spec.AutoStart = false
+	if err := s.Define(spec); err != nil {
+		t.Fatal(err)
+	}
+	if st, _ := s.Of("one"); st.State != Disabled {
+		t.Errorf("defined without auto-start it is %s", st.State)
+	}
+}
