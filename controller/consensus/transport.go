@@ -33,8 +33,11 @@ func TLS(listener net.Listener, advertise string, identity *certs.Identity, allo
 	layer := &layer{
 		Listener:  standing.Listener(listener, identity.Server(true, admit), admit),
 		advertise: address(advertise),
-		// Made for each connection: it says whom we trust at that moment.
-		dialer: func() *tls.Dialer { return &tls.Dialer{Config: identity.Client(admit)} },
+		dialling: newDialling(func(ctx context.Context, to string) (net.Conn, error) {
+			// Made for each connection: it says whom we trust at that moment.
+			dialer := &tls.Dialer{Config: identity.Client(admit)}
+			return dialer.DialContext(ctx, "tcp", to)
+		}),
 	}
 	t := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: layer,
@@ -51,14 +54,18 @@ func TLS(listener net.Listener, advertise string, identity *certs.Identity, allo
 type layer struct {
 	net.Listener
 	advertise address
-	dialer    func() *tls.Dialer
+	dialling  *dialling
 }
 
 // Dial implements raft.StreamLayer.
 func (l *layer) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
-	return l.dialer().DialContext(ctx, "tcp", string(to))
+	return l.dialling.connect(string(to), timeout)
+}
+
+// Close implements raft.StreamLayer.
+func (l *layer) Close() error {
+	l.dialling.close()
+	return l.Listener.Close()
 }
 
 // Addr is the address that others know.
