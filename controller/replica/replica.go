@@ -155,7 +155,10 @@ func (r *Replica) Propose(ctx context.Context, e *raftlog.Entry) (revision uint6
 	if revision, err = r.leader.Propose(ctx, data); err != nil {
 		return 0, err
 	}
-	return revision, r.Fresh(ctx) // its author may read it here next
+	if err := r.Fresh(ctx); err != nil { // its author reads it here next
+		return revision, problem.KindOf(err).Errorf("cannot see the write here, which another controller took: %w: %w", err, consensus.ErrUnknownOutcome)
+	}
+	return revision, nil
 }
 
 // Write puts an encoded entry into the log, here. Only the leader can.
