@@ -136,6 +136,16 @@ func (g *group) three() {
 		// A leader whose second voter is not awake in time steps down for a moment.
 		g.until(name+" is a member", func() bool { return g.leader().Add(name, name) == nil })
 	}
+	// The raft library gives no vote to a node that it does not know as a member
+	// yet: until all know all, the loss of the leader may be one too many.
+	g.until("all know all", func() bool {
+		for _, m := range g.nodes {
+			if members, err := m.Members(); err != nil || len(members) != len(g.nodes) {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // until polls a condition; what says what is awaited.
