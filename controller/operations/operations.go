@@ -108,6 +108,9 @@ func (d *Desk) run(ctx context.Context, r request) (api.Response, error) {
 	case r.op.ReadOnly() && r.flag("allow-stale"):
 	case leads || r.op.ReadOnly() && ofModel(r.op):
 		if err := d.replica.Fresh(ctx); err != nil {
+			if problem.Is(err, problem.Unavailable) {
+				err = api.NotLeader{Cause: err} // nothing was begun
+			}
 			return api.Response{}, err
 		}
 	default:
@@ -193,7 +196,7 @@ func (d *Desk) serve(ctx context.Context, caller, operation []byte, emit func(an
 		return nil, err
 	}
 	if err := d.replica.Read(); err != nil {
-		return nil, err
+		return nil, peers.NotBegun(err)
 	}
 	response, err := d.carryOut(ctx, r)
 	if err != nil {

@@ -9,7 +9,6 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/json"
-	"errors"
 	"sync"
 	"time"
 
@@ -80,7 +79,7 @@ func OnlyControllers(allow certs.Allow) certs.Allow {
 // is first used.
 func Dial(address string, identity *certs.Identity, allow certs.Allow) (*grpc.ClientConn, error) {
 	conn, err := grpc.NewClient("passthrough:///"+address,
-		grpc.WithTransportCredentials(newCredentials(identity, allow)),
+		grpc.WithTransportCredentials(newCredentials(identity, allow)), grpc.WithStatsHandler(sending{}),
 		// A leader that is lost without a word is noticed after a probe of 5 s and
 		// a wait of 2 s; a new leader is found sooner, by raft.
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 5 * time.Second, Timeout: 2 * time.Second, PermitWithoutStream: true}))
@@ -90,31 +89,39 @@ func Dial(address string, identity *certs.Identity, allow certs.Allow) (*grpc.Cl
 	return conn, nil
 }
 
-// ErrNoLeader is in the error of a call that was not begun, because no
-// controller leads at the moment.
-var ErrNoLeader = errors.New("no controller leads")
-
-// leader gives a client of the leader.
-func (c *Client) leader() (peerlink.PeerLinkClient, error) {
+// leader gives a client of the leader, to whom there is a connection.
+func (c *Client) leader(ctx context.Context) (peerlink.PeerLinkClient, error) {
 	name, at := c.directory.LeaderPlace()
 	if name == "" || at.Native == "" {
 		return nil, problem.WithHint(problem.Unavailable.Errorf("cannot reach the leader: %w", ErrNoLeader),
 			"wait a moment; if it stays, a majority of the controllers is lost: see 'gatehouse controller recover'")
 	}
+	conn, err := c.to(at.Native)
+	if err != nil {
+		return nil, err
+	}
+	if !c.connected(ctx, conn, at) {
+		return nil, problem.Unavailable.Errorf("cannot reach controller %s at %s, which led last: %w", name, at.Native, ErrNoLeader)
+	}
+	return peerlink.NewPeerLinkClient(conn), nil
+}
+
+// to gives the connection to an address, made when it is first used.
+func (c *Client) to(address string) (*grpc.ClientConn, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.conn != nil && c.address == at.Native {
-		return peerlink.NewPeerLinkClient(c.conn), nil
+	if c.conn != nil && c.address == address {
+		return c.conn, nil
 	}
-	conn, err := Dial(at.Native, c.identity, c.allow)
+	conn, err := Dial(address, c.identity, c.allow)
 	if err != nil {
 		return nil, err
 	}
 	if c.conn != nil {
 		c.conn.Close()
 	}
-	c.conn, c.address = conn, at.Native
-	return peerlink.NewPeerLinkClient(conn), nil
+	c.conn, c.address = conn, address
+	return conn, nil
 }
 
 // Close ends the client's connection.
@@ -129,7 +136,7 @@ func (c *Client) Close() error {
 
 // Propose implements replica.Leader.
 func (c *Client) Propose(ctx context.Context, entry []byte) (uint64, error) {
-	leader, err := c.leader()
+	leader, err := c.leader(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -146,7 +153,7 @@ func (c *Client) Propose(ctx context.Context, entry []byte) (uint64, error) {
 
 // ReadIndex implements replica.Leader.
 func (c *Client) ReadIndex(ctx context.Context) (uint64, error) {
-	leader, err := c.leader()
+	leader, err := c.leader(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -160,31 +167,34 @@ type proposed struct {
 
 // Execute runs an operation (JSON) on the leader as a caller (JSON).
 func (c *Client) Execute(ctx context.Context, caller, operation []byte) (response []byte, err error) {
-	leader, err := c.leader()
+	leader, err := c.leader(ctx)
 	if err != nil {
 		return nil, err
 	}
-	answer, err := leader.Execute(ctx, &peerlink.Forward{Caller: caller, Operation: operation})
-	return answer.GetResponse(), problem.FromGRPC(err)
+	var out call
+	answer, err := leader.Execute(out.watched(ctx), &peerlink.Forward{Caller: caller, Operation: operation}, grpc.Trailer(&out.end))
+	return answer.GetResponse(), out.failed(err)
 }
 
 // Follow is Execute with a stream of events (JSON).
 func (c *Client) Follow(ctx context.Context, caller, operation []byte, emit func(event json.RawMessage) error) (response []byte, err error) {
-	leader, err := c.leader()
+	leader, err := c.leader(ctx)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stream, err := leader.Follow(ctx, &peerlink.Forward{Caller: caller, Operation: operation})
+	var out call
+	stream, err := leader.Follow(out.watched(ctx), &peerlink.Forward{Caller: caller, Operation: operation})
 	if err != nil {
-		return nil, problem.FromGRPC(err)
+		return nil, out.failed(err)
 	}
 	for {
 		m, err := stream.Recv()
 		switch {
 		case err != nil:
-			return nil, problem.FromGRPC(err)
+			out.end = stream.Trailer()
+			return nil, out.failed(err)
 		case m.Response != nil:
 			return m.Response, nil
 		}
@@ -197,7 +207,7 @@ func (c *Client) Follow(ctx context.Context, caller, operation []byte, emit func
 // Join asks the leader to make a controller, which listens at its place, a
 // member.
 func (c *Client) Join(ctx context.Context, n Newcomer) error {
-	leader, err := c.leader()
+	leader, err := c.leader(ctx)
 	if err != nil {
 		return err
 	}
@@ -207,7 +217,7 @@ func (c *Client) Join(ctx context.Context, n Newcomer) error {
 
 // Relay opens the relay to the leader.
 func (c *Client) Relay(ctx context.Context) (grpc.BidiStreamingClient[peerlink.RelayReport, peerlink.RelayInstruction], error) {
-	leader, err := c.leader()
+	leader, err := c.leader(ctx)
 	if err != nil {
 		return nil, err
 	}

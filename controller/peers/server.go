@@ -24,6 +24,7 @@ type Domain interface {
 	// Write puts an entry into the log.
 	Write(entry []byte) (revision uint64, err error)
 	// ExecuteFor and FollowFor run an operation (JSON) as a caller (JSON).
+	// ErrNoLeader is in the error when nothing was done.
 	ExecuteFor(ctx context.Context, caller, operation []byte) (response []byte, err error)
 	FollowFor(ctx context.Context, caller, operation []byte, emit func(event []byte) error) (response []byte, err error)
 	// Index is the place in the log that this controller, leading, has applied.
@@ -64,7 +65,7 @@ func (s *Server) Key(ctx context.Context, _ *peerlink.KeyRequest) (*peerlink.Key
 
 // Join implements peerlink.PeerLinkServer.
 func (s *Server) Join(ctx context.Context, r *peerlink.JoinRequest) (*peerlink.JoinResponse, error) {
-	name, cert, err := caller(ctx, authority.RoleController)
+	name, cert, err := Caller(ctx, authority.RoleController)
 	if err != nil {
 		return nil, problem.ToGRPC(err)
 	}
@@ -103,6 +104,7 @@ func (s *Server) Execute(ctx context.Context, f *peerlink.Forward) (*peerlink.Fo
 		return nil, problem.ToGRPC(err)
 	}
 	response, err := s.Domain.ExecuteFor(ctx, f.Caller, f.Operation)
+	_ = grpc.SetTrailer(ctx, trailer(err)) // fails outside of a call only
 	return &peerlink.ForwardResponse{Response: response}, problem.ToGRPC(err)
 }
 
@@ -115,6 +117,7 @@ func (s *Server) Follow(f *peerlink.Forward, stream grpc.ServerStreamingServer[p
 		return stream.Send(&peerlink.ForwardResponse{Event: event})
 	})
 	if err != nil {
+		stream.SetTrailer(trailer(err))
 		return problem.ToGRPC(err)
 	}
 	return stream.Send(&peerlink.ForwardResponse{Response: response})
@@ -145,20 +148,16 @@ func (s *Server) Relay(stream grpc.BidiStreamingServer[peerlink.RelayReport, pee
 // controller is the calling controller's name, or the refusal of a caller that
 // is none.
 func (s *Server) controller(ctx context.Context) (string, error) {
-	name, cert, err := caller(ctx, authority.RoleController)
+	name, cert, err := Caller(ctx, authority.RoleController)
 	if err != nil {
 		return "", err
 	}
 	return name, s.Authority.Allow(cert)
 }
 
-// Caller is the name of a caller that showed a certificate of a role.
-func Caller(ctx context.Context, role string) (string, error) {
-	name, _, err := caller(ctx, role)
-	return name, err
-}
-
-func caller(ctx context.Context, role string) (string, *x509.Certificate, error) {
+// Caller is the name of a caller that showed a certificate of a role, and the
+// certificate.
+func Caller(ctx context.Context, role string) (string, *x509.Certificate, error) {
 	p, ok := peer.FromContext(ctx)
 	if ok {
 		if tls, ok := p.AuthInfo.(credentials.TLSInfo); ok && len(tls.State.VerifiedChains) > 0 {
