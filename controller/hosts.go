@@ -41,11 +41,11 @@ func (h *hosts) Join(stream grpc.BidiStreamingServer[hostlink.JoinMessage, hostl
 
 // Connect implements hostlink.HostLinkServer.
 func (h *hosts) Connect(stream grpc.BidiStreamingServer[hostlink.Report, hostlink.Instruction]) error {
-	name, err := peers.Caller(stream.Context(), authority.RoleHost)
+	name, certificate, err := peers.Caller(stream.Context(), authority.RoleHost)
 	if err != nil {
 		return problem.ToGRPC(err)
 	}
-	err = h.publisher.Serve(name, stream)
+	err = h.publisher.Serve(name, stream, func() error { return h.authority.Allow(certificate) })
 	if problem.Is(err, problem.Conflict) || problem.Is(err, problem.Invalid) {
 		h.log.Warn().Err(err).Str("host", name).Msg("host's link refused")
 	}
@@ -65,7 +65,7 @@ func toStatus(err error) error {
 
 // Sign implements hostlink.HostLinkServer.
 func (h *hosts) Sign(ctx context.Context, r *hostlink.SignRequest) (*hostlink.Certificate, error) {
-	name, err := peers.Caller(ctx, authority.RoleHost)
+	name, _, err := peers.Caller(ctx, authority.RoleHost)
 	if err != nil {
 		return nil, problem.ToGRPC(err)
 	}

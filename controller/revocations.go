@@ -28,11 +28,22 @@ func (p *parts) hold(conn net.Conn, peer *x509.Certificate) (net.Conn, error) {
 	return p.standing.Hold(conn, peer, p.allow)
 }
 
-// keepRevocations ends the connections of controllers whose certificate is revoked.
+// keepRevocations ends the connections of controllers and the links of hosts whose
+// certificate is revoked, wherever and whenever that was done: the leader that did
+// it may not have known yet that they are connected here.
 func (p *parts) keepRevocations(ctx context.Context) error {
+	var seen uint64
 	for {
 		_, newer := p.replica.State()
-		p.standing.Review(p.allow)
+		var newest uint64
+		for _, r := range p.replica.Records(authority.KindRevocation) {
+			newest = max(newest, r.Version)
+		}
+		if newest != seen {
+			seen = newest
+			p.standing.Review(p.allow)
+			p.publisher.Recheck()
+		}
 		select {
 		case <-newer:
 		case <-ctx.Done():

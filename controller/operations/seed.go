@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 
+	"github.com/gatehouse-idp/gatehouse/controller/authority"
 	"github.com/gatehouse-idp/gatehouse/controller/domain"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/management/access"
@@ -78,6 +79,11 @@ func (d *Desk) Register(ctx context.Context, host string, operations []byte) err
 	}
 	r := request{caller: hostCaller(host), op: profiles.Operation{Name: "register-host", Params: map[string]any{"host": host}}}
 	_, err := d.change(ctx, r, func(s domain.State) (profiles.Tree, any, error) {
+		// Asked here, where one change is decided after the other: a host that is
+		// removed while it says hello does not come back.
+		if !d.authority.Invited(authority.RoleHost, host) {
+			return s.Tree(), nil, problem.Forbidden.Errorf("cannot register host %s: it was removed from the domain", host)
+		}
 		tree, err := replaceHost(s.Tree(), at, list)
 		if err != nil {
 			err = problem.KindOf(err).Errorf("cannot register host %s: %w", host, err)

@@ -66,7 +66,7 @@ func TestAHostGetsAWholeDirectoryAndThenChanges(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *Publisher, _ *source, ctx context.Context) {
 		p.Lead(true)
 		host := newReader(ctx)
-		go func() { _ = p.Serve("h", host) }()
+		go func() { _ = p.Serve("h", host, anyone) }()
 		for i := range 5 {
 			host.servers("one", fmt.Sprint("two-", i))
 			settled(ctx)
@@ -99,7 +99,7 @@ func TestHoweverSlowAndBrokenItsLinksAreAHostEndsWithTheSameDirectory(t *testing
 			var own context.Context
 			own, lose = context.WithCancel(ctx)
 			host = newReader(own)
-			go func(host *reader) { _ = p.Serve("h", host) }(host)
+			go func(host *reader) { _ = p.Serve("h", host, anyone) }(host)
 			synctest.Wait()
 		}
 		connect()

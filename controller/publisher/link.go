@@ -32,6 +32,8 @@ type link struct {
 	done chan struct{}
 	// directed is the directory that was offered last; guarded by the publisher.
 	directed *hostlink.Directory
+	// allowed says why the host may be connected no more; nil: it may.
+	allowed func() error
 
 	feed hostlink.DirectoryFeed // only the sender's
 
@@ -52,8 +54,8 @@ type outbox struct {
 	probe       bool
 }
 
-func newLink(hello *hostlink.Hello) *link {
-	return &link{name: hello.GetHost(), wake: make(chan struct{}, 1), done: make(chan struct{}),
+func newLink(hello *hostlink.Hello, allowed func() error) *link {
+	return &link{allowed: allowed, name: hello.GetHost(), wake: make(chan struct{}, 1), done: make(chan struct{}),
 		feed: hostlink.DirectoryFeed{Changes: hello.GetDirectoryChanges()}}
 }
 
@@ -106,8 +108,9 @@ func (l *link) ended() error {
 	return l.why
 }
 
-// Serve keeps a host's link until it ends. The host was authenticated as name.
-func (p *Publisher) Serve(name string, stream Stream) error {
+// Serve keeps a host's link until it ends. The host was authenticated as name;
+// allowed says why it may be connected no more, or nil: see Recheck.
+func (p *Publisher) Serve(name string, stream Stream, allowed func() error) error {
 	first, err := stream.Recv()
 	if err != nil {
 		return err
@@ -125,12 +128,15 @@ func (p *Publisher) Serve(name string, stream Stream) error {
 			return err
 		}
 	}
-	l := newLink(hello)
+	l := newLink(hello, allowed)
 	l.offer(func(o *outbox) { o.welcome = &hostlink.Welcome{Protocol: protocol, Version: p.speaks.Version} })
 	if err := p.up(l, hello); err != nil {
 		return err
 	}
 	defer p.down(name, l)
+	if err := allowed(); err != nil { // what was decided before it was up, Recheck did not see it
+		return err
+	}
 	p.welcome(l, hello)
 	received := make(chan error, 1)
 	go func() { received <- p.receive(l, stream) }()

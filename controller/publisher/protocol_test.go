@@ -17,7 +17,7 @@ func greet(ctx context.Context, p *Publisher, oldest, newest uint32, version str
 	stream := &pipe{ctx: ctx, up: make(chan *hostlink.Report, 1), down: make(chan *hostlink.Instruction)}
 	stream.up <- &hostlink.Report{Report: &hostlink.Report_Hello{Hello: &hostlink.Hello{Host: "h", Installation: "i", Protocol: newest, OldestProtocol: oldest, Version: version}}}
 	done := make(chan error, 1)
-	go func() { done <- p.Serve("h", stream) }()
+	go func() { done <- p.Serve("h", stream, anyone) }()
 	select {
 	case first := <-stream.down:
 		cancel()

@@ -122,7 +122,7 @@ type HostState struct {
 	Servers []*hostlink.ServerStatus // not to be changed
 	// Trusted is what the host said of the domain's authorities; nil before it did.
 	Trusted *hostlink.Trusted
-	// Skew is how far the host's clock is ahead of ours.
+	// Skew is how far the host's clock is ahead of ours, at least.
 	Skew time.Duration
 }
 
@@ -217,6 +217,20 @@ func (p *Publisher) CutOff(trusted []string) {
 			l.end(name, problem.WithHint(
 				problem.Unauthorized.Errorf("cannot keep the link of host %s: its certificate is of an authority that the domain does not trust any more", name),
 				"join again with a new token: :add-host(name=%s) on a controller", name))
+		}
+	}
+}
+
+// Recheck ends the links of this controller's hosts that may be connected no more.
+// It is called whenever that may have changed.
+func (p *Publisher) Recheck() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for name, h := range p.hosts {
+		if l, ours := h.route.(*link); ours {
+			if err := l.allowed(); err != nil {
+				l.end(name, err)
+			}
 		}
 	}
 }

@@ -2,10 +2,12 @@ package publisher
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -84,6 +86,9 @@ func (p *pipe) Recv() (*hostlink.Report, error) {
 	}
 }
 
+// anyone may be connected.
+func anyone() error { return nil }
+
 func (p *pipe) servers(names ...string) {
 	list := &hostlink.ServerStatuses{}
 	for _, n := range names {
@@ -128,7 +133,7 @@ func drain(p *pipe) (snapshots []*hostlink.Snapshot, directories []*hostlink.Dir
 func TestASlowHostGetsTheNewestSnapshotAndNoQueue(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *Publisher, s *source, ctx context.Context) {
 		host := newPipe(ctx, "i")
-		go func() { _ = p.Serve("h", host) }()
+		go func() { _ = p.Serve("h", host, anyone) }()
 		drain(host)
 		for i := range 20 { // the host reads nothing meanwhile
 			s.display(t, fmt.Sprint("name ", i))
@@ -144,7 +149,7 @@ func TestASlowHostGetsTheNewestSnapshotAndNoQueue(t *testing.T) {
 func TestAHostIsNotBotheredByWhatItDoesNotUse(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *Publisher, s *source, ctx context.Context) {
 		host := newPipe(ctx, "i")
-		go func() { _ = p.Serve("h", host) }()
+		go func() { _ = p.Serve("h", host, anyone) }()
 		drain(host)
 		s.change(t, profiles.Operation{Name: "add", Address: profiles.Address{{Type: "profile", Name: "unused"}}})
 		if got, _ := drain(host); len(got) != 0 {
@@ -157,14 +162,14 @@ func TestTheNewestLinkOfAnInstallationReplacesItsOlderOnes(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *Publisher, _ *source, ctx context.Context) {
 		ended := make(chan error, 1)
 		first := newPipe(ctx, "i")
-		go func() { ended <- p.Serve("h", first) }()
+		go func() { ended <- p.Serve("h", first, anyone) }()
 		drain(first)
 		other := newPipe(ctx, "another")
-		if err := p.Serve("h", other); !problem.Is(err, problem.Conflict) || !strings.Contains(err.Error(), "another installation") {
+		if err := p.Serve("h", other, anyone); !problem.Is(err, problem.Conflict) || !strings.Contains(err.Error(), "another installation") {
 			t.Errorf("another installation: %v", err)
 		}
 		second := newPipe(ctx, "i")
-		go func() { _ = p.Serve("h", second) }()
+		go func() { _ = p.Serve("h", second, anyone) }()
 		drain(second)
 		if err := <-ended; !problem.Is(err, problem.Conflict) {
 			t.Errorf("the older link ended with %v", err)
@@ -175,12 +180,44 @@ func TestTheNewestLinkOfAnInstallationReplacesItsOlderOnes(t *testing.T) {
 	})
 }
 
+func TestAHostThatMayBeConnectedNoMoreIsCutOffWheneverThatIsDecided(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *Publisher, _ *source, ctx context.Context) {
+		revoked := problem.Forbidden.Errorf("revoked")
+		var decided atomic.Bool
+		allowed := func() error {
+			if decided.Load() {
+				return revoked
+			}
+			return nil
+		}
+		ended := make(chan error, 1)
+		before, after := newPipe(ctx, "i"), newPipe(ctx, "i")
+		go func() { ended <- p.Serve("h", before, allowed) }()
+		drain(before)
+		p.Recheck()
+		if _, _ = drain(before); len(ended) != 0 {
+			t.Fatalf("it was cut off: %v", <-ended)
+		}
+		decided.Store(true)
+		p.Recheck()
+		if err := <-ended; !errors.Is(err, revoked) {
+			t.Errorf("the link ended with %v", err)
+		}
+		if err := p.Serve("h", after, allowed); !errors.Is(err, revoked) { // its hello was on its way
+			t.Errorf("the next link ended with %v", err)
+		}
+		if state, _ := p.Host("h"); state.Connected {
+			t.Error("it counts as connected")
+		}
+	})
+}
+
 func TestANewLeaderMakesNoDirectoryBeforeItHeardFromAllHosts(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *Publisher, s *source, ctx context.Context) {
 		s.change(t, profiles.Operation{Name: "add", Address: profiles.Address{{Type: "host", Name: "away"}}})
 		p.Lead(true)
 		host := newPipe(ctx, "i")
-		go func() { _ = p.Serve("h", host) }()
+		go func() { _ = p.Serve("h", host, anyone) }()
 		host.servers("one", "two")
 		_ = clock.Sleep(ctx, clock.Real(), settle/2) // virtual time
 		if _, d := drain(host); len(d) != 0 {
@@ -197,7 +234,7 @@ func TestAnOrderEndsWithItsAnswerItsTimeOrItsHost(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *Publisher, _ *source, ctx context.Context) {
 		hostCtx, lose := context.WithCancel(ctx)
 		host := newPipe(hostCtx, "i")
-		go func() { _ = p.Serve("h", host) }()
+		go func() { _ = p.Serve("h", host, anyone) }()
 		drain(host)
 		order := func() <-chan error {
 			out := make(chan error, 1)

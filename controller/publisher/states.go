@@ -72,10 +72,7 @@ func (p *Publisher) report(name string, r route, report *hostlink.Report) {
 	case *hostlink.Report_Facts:
 		h.state.Facts = m.Facts
 	case *hostlink.Report_ProbeReply:
-		now := p.clock.Now()
-		sent := time.Unix(0, m.ProbeReply.SentUnixNs)
-		// The host's time was taken half a round trip ago, on average.
-		h.state.Skew = time.Unix(0, m.ProbeReply.HostUnixNs).Sub(sent.Add(now.Sub(sent) / 2))
+		h.state.Skew = skew(time.Unix(0, m.ProbeReply.SentUnixNs), time.Unix(0, m.ProbeReply.HostUnixNs), p.clock.Now())
 	case *hostlink.Report_DirectoryLost:
 		if l, ours := r.(*link); ours && l.directed != nil {
 			p.log.Warn().Str("host", name).Msg("host cannot use a change of the directory; sending it whole")
@@ -91,6 +88,19 @@ func (p *Publisher) report(name string, r route, report *hostlink.Report) {
 		p.orderOutput(m.OrderOutput)
 	}
 	p.tapped(name, report)
+}
+
+// skew is how far a host's clock is ahead, by the time that it told between our
+// sent and now. What the way there and back may explain is none: on a busy machine
+// that is seconds.
+func skew(sent, host, now time.Time) time.Duration {
+	switch {
+	case host.After(now):
+		return host.Sub(now)
+	case host.Before(sent):
+		return host.Sub(sent)
+	}
+	return 0
 }
 
 func (p *Publisher) acknowledged(h *host, a *hostlink.Acknowledge) {
