@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
-	"context"
 	"io"
 	"os"
 	"path/filepath"
@@ -12,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/gatehouse-idp/gatehouse/cli"
-	"github.com/gatehouse-idp/gatehouse/client"
 	"github.com/gatehouse-idp/gatehouse/controller"
 	"github.com/gatehouse-idp/gatehouse/internal/clock"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
@@ -101,7 +99,7 @@ func TestASupportBundleTellsAllButTheSecrets(t *testing.T) {
 		t.Error("a bundle of a host that is not there")
 	}
 	// Without a follower it is in the answer.
-	r, err := p.cli.Execute(context.Background(), profiles.Operation{Name: "support-bundle", Address: profiles.Address{{Type: "host", Name: "h1"}}})
+	r, err := p.execute(t.Context(), profiles.Operation{Name: "support-bundle", Address: profiles.Address{{Type: "host", Name: "h1"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,11 +113,7 @@ func TestASupportBundleTellsAllButTheSecrets(t *testing.T) {
 // shell runs a line of the command line against a controller.
 func shell(t *testing.T, p *process, dir string, out, errs io.Writer, line string) error {
 	t.Helper()
-	target, err := client.Dial(t.Context(), client.Config{Addresses: []string{filepath.Join(p.cfg.Dir, controller.SocketName)}, Clock: clock.Real()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	connection, err := cli.NewConnection(t.Context(), target, "local")
+	connection, err := cli.NewConnection(t.Context(), p.dial(), "local")
 	if err != nil {
 		t.Fatal(err)
 	}

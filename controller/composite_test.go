@@ -23,7 +23,7 @@ func (p *process) batch(steps []profiles.Operation, headers ...any) (client.Resp
 	for i := 0; i < len(headers); i += 2 {
 		op.Headers[headers[i].(string)] = headers[i+1]
 	}
-	return p.cli.Execute(p.t.Context(), op)
+	return p.execute(p.t.Context(), op)
 }
 
 func TestACompositeMayChangeTheConfigurationAndWhatRuns(t *testing.T) {

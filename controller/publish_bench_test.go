@@ -95,7 +95,7 @@ func startPublishing(t *testing.T, agents, servers int) *publishing {
 			steps = append(steps, operation(t, "add", fmt.Sprintf("/host=%s/server-config=server%d", host, j), "group", "auth-server-group", "port-offset", int64(100*j)))
 		}
 	}
-	if _, err := p.cli.Execute(context.Background(), profiles.Composite(steps...)); err != nil {
+	if _, err := p.execute(context.Background(), profiles.Composite(steps...)); err != nil {
 		t.Fatal(err)
 	}
 	for i := range agents {

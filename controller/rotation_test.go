@@ -126,7 +126,9 @@ func requests(t *testing.T, all map[string]*process, fingerprint string) func() 
 	t.Helper()
 	all["c1"].do("add-user", "", "name", "watcher", "password", "watching 4 all-day!", "roles", []any{"Monitor"})
 	ask := func(p *process) error {
-		c, err := client.Dial(context.Background(), client.Config{Addresses: []string{p.native()}, Fingerprint: fingerprint,
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		c, err := client.Dial(ctx, client.Config{Addresses: []string{p.native()}, Fingerprint: fingerprint,
 			User: "watcher", Password: func() (string, error) { return "watching 4 all-day!", nil }, Clock: clock.Real()})
 		if err == nil {
 			c.Close()
@@ -210,7 +212,7 @@ func TestWhoDoesNotFollowARotationIsNamedAndCanBeLeftBehind(t *testing.T) {
 	p.refused(problem.Precondition, []string{"host h2", "join again", "force=true"}, "rotate-authority", "", "phase", "finish")
 	p.do("rotate-authority", "", "phase", "finish", "force", true)
 	until(t, "it is refused, and told why", func() bool {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		err := stubborn.Connect(ctx, p.native())
 		return err != nil && strings.Contains(err.Error(), "must join again with a new token")
