@@ -40,12 +40,14 @@ type pending struct {
 }
 
 // Order gives a host an order and waits for its result, in JSON. When ctx ends
-// the host is told to give up.
+// the host is told to give up. A controller that has just begun to lead waits for
+// the host to be heard of.
 func (p *Publisher) Order(ctx context.Context, name string, o Order) (json.RawMessage, error) {
 	parameters, err := json.Marshal(o.Parameters)
 	if err != nil {
 		return nil, problem.Invalid.Errorf("cannot order %s: %w", o.Kind, err)
 	}
+	p.hear(ctx, name)
 	id := rand.Text()
 	wait := &pending{host: name, result: make(chan *hostlink.OrderResult, 1), output: o.Output}
 	way, err := p.await(id, wait, &hostlink.Instruction{Instruction: &hostlink.Instruction_Order{Order: &hostlink.Order{
@@ -79,6 +81,30 @@ func (p *Publisher) Settle(ctx context.Context, name string) {
 		h, changed := p.Host(name)
 		current, err := p.Current(name)
 		if err != nil || current || !h.Connected || h.Problem != "" {
+			return
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// hear waits for a host that may be connected to another controller: one that has
+// just begun to lead does not know yet. See heardFromAll.
+func (p *Publisher) hear(ctx context.Context, name string) {
+	timer := p.clock.NewTimer(settle)
+	defer timer.Stop()
+	for {
+		p.mu.Lock()
+		h := p.hosts[name]
+		unknown := p.leads && (h == nil || h.route == nil) && !p.heardFromAll()
+		changed := p.changed
+		p.mu.Unlock()
+		if !unknown {
 			return
 		}
 		select {

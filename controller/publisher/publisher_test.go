@@ -273,7 +273,7 @@ func TestAnOrderMayWaitUntilItsHostHasTakenTheNewestRevision(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *Publisher, s *source, ctx context.Context) {
 		p.Settle(ctx, "h") // it is not connected
 		host := newPipe(ctx, "i")
-		go func() { _ = p.Serve("h", host) }()
+		go func() { _ = p.Serve("h", host, anyone) }()
 		drain(host)
 		settled := func() <-chan struct{} {
 			done := make(chan struct{})
@@ -293,6 +293,40 @@ func TestAnOrderMayWaitUntilItsHostHasTakenTheNewestRevision(t *testing.T) {
 			host.up <- &hostlink.Report{Report: &hostlink.Report_Acknowledge{Acknowledge: &hostlink.Acknowledge{
 				Revision: last.GetRevision(), Checksum: last.GetChecksum(), Problem: c.problem}}}
 			<-waits
+		}
+	})
+}
+
+func TestAnOrderOfANewLeaderWaitsUntilItsHostIsHeardOf(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *Publisher, s *source, ctx context.Context) {
+		s.change(t, profiles.Operation{Name: "add", Address: profiles.Address{{Type: "host", Name: "away"}}})
+		p.Lead(true)
+		order := func(name string) <-chan error {
+			out := make(chan error, 1)
+			go func() {
+				_, err := p.Order(ctx, name, Order{Kind: "stop", Server: "s0", Timeout: time.Minute})
+				out <- err
+			}()
+			synctest.Wait()
+			return out
+		}
+		one, never := order("h"), order("away")
+		if len(one) > 0 {
+			t.Fatalf("it did not wait: %v", <-one)
+		}
+		host := newPipe(ctx, "i")
+		go func() { _ = p.Serve("h", host, anyone) }()
+		id := ""
+		for id == "" {
+			id = (<-host.down).GetOrder().GetId()
+		}
+		host.up <- &hostlink.Report{Report: &hostlink.Report_OrderResult{OrderResult: &hostlink.OrderResult{Id: id}}}
+		if err := <-one; err != nil {
+			t.Error(err)
+		}
+		began := clock.Real().Now()
+		if err := <-never; !problem.Is(err, problem.Unavailable) || clock.Since(clock.Real(), began) > settle {
+			t.Errorf("a host that stays away: %v after %s", err, clock.Since(clock.Real(), began))
 		}
 	})
 }
