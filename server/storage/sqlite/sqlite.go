@@ -10,10 +10,12 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"time"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
+	"github.com/gatehouse-idp/gatehouse/internal/clock"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/server/storage"
 	"github.com/gatehouse-idp/gatehouse/server/storage/relational"
@@ -59,14 +61,35 @@ func Open(ctx context.Context, path string, o storage.Options) (*relational.Stor
 	read.SetMaxOpenConns(o.MaxConns)
 	read.SetMaxIdleConns(o.MaxConns)
 	read.SetConnMaxIdleTime(o.MaxConnIdle)
-	// The first connection makes the file a write-ahead-log one.
-	if err := write.PingContext(ctx); err != nil {
+	if err := first(ctx, write, o.Clock); err != nil {
 		return nil, errors.Join(problem.Unavailable.Errorf("cannot open database %q: %w", path, err), write.Close(), read.Close())
 	}
 	return relational.Open(ctx, relational.Config{
 		Read: read, Write: write, Session: write, Options: o,
 		Dialect: dialect(), Locker: &locker{path: path, options: o},
 	})
+}
+
+// How often, and after how long, the first connection is tried again: together
+// as long as busy_timeout.
+const (
+	firstTries = 1500
+	firstAgain = 10 * time.Millisecond
+)
+
+// first makes the file a write-ahead-log one. Of several processes that do so at
+// the same moment SQLite turns some away at once, whatever busy_timeout says:
+// waiting could be a deadlock, as far as it knows.
+func first(ctx context.Context, db *sql.DB, c clock.Clock) error {
+	for try := 1; ; try++ {
+		err := db.PingContext(ctx)
+		if code(err)&0xff != sqlite3.SQLITE_BUSY || try == firstTries || c == nil {
+			return err
+		}
+		if clock.Sleep(ctx, c, firstAgain) != nil {
+			return err
+		}
+	}
 }
 
 func dialect() relational.Dialect {
