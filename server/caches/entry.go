@@ -39,6 +39,8 @@ const (
 	skew = 1000
 )
 
+func (t trace) forget() forgotten { return forgotten{t.version, t.at} }
+
 // entry is what is stored under one key. It is immutable once stored.
 type entry struct {
 	value    []byte
@@ -47,7 +49,13 @@ type entry struct {
 	expires  int64 // Unix milliseconds, 0: never; of a tombstone: when it is forgotten
 	deleted  bool  // a tombstone: keeps late copies from bringing the key back
 	last     []trace
-	dropped  trace // the newest that is no longer in last; its id is not kept
+	dropped  forgotten // the newest that is no longer in last
+}
+
+// forgotten is a trace without its operation's id.
+type forgotten struct {
+	version Version
+	at      int64
 }
 
 // live reports whether the entry counts at that time (Unix milliseconds).
@@ -84,8 +92,7 @@ func (e *entry) leaveTrace(next *entry, id opID, now int64) {
 		}
 		next.dropped = e.dropped
 		if n := len(e.last) - len(keep); n > 0 {
-			next.dropped = e.last[n-1]
-			next.dropped.id = opID{}
+			next.dropped = e.last[n-1].forget()
 		}
 		next.last = slices.Clone(keep)
 	}
@@ -198,6 +205,6 @@ func (d *decoder) keyed() keyed {
 	for range min(d.byte(), traces) {
 		k.last = append(k.last, trace{opID{d.uint64(), d.uint64()}, d.version(), d.varint()})
 	}
-	k.dropped = trace{version: d.version(), at: d.varint()}
+	k.dropped = forgotten{d.version(), d.varint()}
 	return k
 }

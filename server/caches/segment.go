@@ -86,7 +86,7 @@ func (s *segment) sweep(before int64) (left int) {
 			delete(s.entries, k)
 		case n > 0 && e.last[n-1].at+traceLife+skew < before:
 			lean := *e
-			lean.dropped, lean.last = trace{version: e.last[n-1].version, at: e.last[n-1].at}, nil
+			lean.dropped, lean.last = e.last[n-1].forget(), nil
 			s.entries[k] = &lean
 		}
 	}
