@@ -79,7 +79,7 @@ func (a *fakeAgent) Attach(stream configrelay.ConfigRelay_AttachServer) error {
 // until waits for a report that is wanted.
 func (a *fakeAgent) until(t *testing.T, what string, wanted func(*configrelay.Report) bool) {
 	t.Helper()
-	limit := time.NewTimer(20 * time.Second)
+	limit := time.NewTimer(time.Minute)
 	defer limit.Stop()
 	for {
 		select {
@@ -157,7 +157,7 @@ func write(t *testing.T, address, name string, value any) profiles.Operation {
 }
 
 func command(id, kind string) *configrelay.Instruction {
-	return &configrelay.Instruction{Instruction: &configrelay.Instruction_Command{Command: &configrelay.Command{Id: id, Kind: kind, TimeoutMs: 1000}}}
+	return &configrelay.Instruction{Instruction: &configrelay.Instruction_Command{Command: &configrelay.Command{Id: id, Kind: kind, TimeoutMs: 60_000}}}
 }
 
 func applied(revision uint64, required string) func(*configrelay.Report) bool {
@@ -219,7 +219,7 @@ func TestASpawnedServerLivesAsItsAgentSays(t *testing.T) {
 		if err != nil {
 			t.Errorf("told to stop, it ended with %v", err)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("told to stop, it goes on")
 	}
 }

@@ -44,8 +44,8 @@ func running(t *testing.T) (*Alone, profiles.Tree, <-chan error) {
 	case <-ready:
 	case err := <-done:
 		t.Fatal(err)
-	case <-time.After(30 * time.Second):
-		t.Fatal("not ready in 30 s")
+	case <-time.After(2 * time.Minute):
+		t.Fatal("not ready in two minutes")
 	}
 	return a, tree, done
 }

@@ -48,7 +48,7 @@ func realSite(t testing.TB, names ...string) []*realServer {
 		directory.Set(addrs)
 		servers = append(servers, realStart(t, authority, directory, l, name))
 	}
-	limit := time.After(20 * time.Second)
+	limit := time.After(time.Minute)
 	for _, s := range servers {
 		for {
 			view, _ := s.node.View()

@@ -133,7 +133,7 @@ func (s *site) start(server string, change ...func(*cluster.Config)) *running {
 // eventually waits until the node's view satisfies ok.
 func eventually(t testing.TB, n *cluster.Node, what string, ok func(cluster.View) bool) cluster.View {
 	t.Helper()
-	limit := time.After(20 * time.Second)
+	limit := time.After(time.Minute)
 	for {
 		view, changed := n.View()
 		if ok(view) {
@@ -392,7 +392,7 @@ func TestARestartedServerIsAnotherBirth(t *testing.T) {
 	eventually(t, again.Node, "one is", size(2))
 	// The run before is gone at the latest when its connection has ended: it may
 	// cost calls until then.
-	limit := time.After(20 * time.Second)
+	limit := time.After(time.Minute)
 	for {
 		_, err := a.Call(context.Background(), "h1.two", "echo", nil)
 		if err == nil {
