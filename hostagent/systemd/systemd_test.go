@@ -86,7 +86,7 @@ func TestTheManagerHearsReadyAndAlive(t *testing.T) {
 	defer func() { _ = l.Close() }()
 	heard := func() string {
 		buf := make([]byte, 1000)
-		_ = l.SetReadDeadline(time.Now().Add(10 * time.Second))
+		_ = l.SetReadDeadline(time.Now().Add(time.Minute))
 		n, err := l.Read(buf)
 		if err != nil {
 			t.Fatal(err)

@@ -269,7 +269,7 @@ func TestAServerThatIsNotReadyLeavesThePoolAndComesBack(t *testing.T) {
 	f := start(t, []loadbalancer.Backend{one.entry(t, loadbalancer.Ready), two.entry(t, loadbalancer.Ready)})
 	wait := func(want bool) {
 		t.Helper()
-		for limit := time.After(15 * time.Second); f.Backends()[0].Healthy != want; {
+		for limit := time.After(2 * time.Minute); f.Backends()[0].Healthy != want; {
 			select {
 			case <-limit:
 				t.Fatalf("healthy is not %v: %+v", want, f.Backends())

@@ -112,7 +112,7 @@ func (m *mortal) as(route string) loadbalancer.Backend {
 // await polls a condition.
 func await(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for limit := time.After(20 * time.Second); !ok(); {
+	for limit := time.After(2 * time.Minute); !ok(); {
 		select {
 		case <-limit:
 			t.Fatalf("it never came that %s", what)
