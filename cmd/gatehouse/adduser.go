@@ -155,21 +155,21 @@ type dialogue struct {
 }
 
 func (d *dialogue) run(ctx context.Context) error {
-	d.say("What do you wish to add?\n a) Management User\n b) Host (a machine whose agent joins the domain)\n")
-	kind, err := d.ask("(a): ")
-	if err != nil {
-		return err
-	}
-	if strings.EqualFold(kind, "b") {
-		host, err := d.ask("Host name : ")
+	name := d.command.User
+	if name == "" {
+		d.say("What do you wish to add?\n a) Management User\n b) Host (a machine whose agent joins the domain)\n")
+		kind, err := d.ask("(a): ")
 		if err != nil {
 			return err
 		}
-		return d.command.addHost(ctx, d.env, d.target, host)
-	}
-	d.say("Enter the details of the new user to add.\n")
-	name := d.command.User
-	if name == "" {
+		if strings.EqualFold(kind, "b") {
+			host, err := d.ask("Host name : ")
+			if err != nil {
+				return err
+			}
+			return d.command.addHost(ctx, d.env, d.target, host)
+		}
+		d.say("Enter the details of the new user to add.\n")
 		if name, err = d.ask("Username : "); err != nil {
 			return err
 		}
