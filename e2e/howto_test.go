@@ -9,9 +9,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/gatehouse-idp/gatehouse/cli/lang"
 	"github.com/gatehouse-idp/gatehouse/profiles"
 )
 
@@ -196,4 +198,55 @@ func command(language, more, block string) (string, error) {
 	default:
 		return "", nil
 	}
+}
+
+// Operations that a page names in passing are there, with the parameters that it
+// gives them.
+func TestOperationsThatThePagesNameAreDescribed(t *testing.T) {
+	pages, err := filepath.Glob("../docs/*/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	inline := regexp.MustCompile("`((?:/[a-z]+-?[a-z-]*=[^`: ]*)?:[a-z-]+(?:\\([^`]*\\))?)(?:\\{[^`]*\\})?`")
+	seen := 0
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(page, "/reference/") {
+			continue // it is made of the descriptions
+		}
+		for _, found := range inline.FindAllStringSubmatch(string(text), -1) {
+			op, err := lang.ParseOperation(strings.ReplaceAll(found[1], "...", "x"), nil)
+			if err != nil {
+				t.Errorf("%s: %v", page, err)
+				continue
+			}
+			if !described(op, profiles.Domain) && !described(op, profiles.Standalone) {
+				t.Errorf("%s names %s, which is not there", page, found[1])
+			}
+			seen++
+		}
+	}
+	if seen < 20 {
+		t.Errorf("found %d operations", seen)
+	}
+}
+
+func described(op profiles.Operation, mode profiles.Mode) bool {
+	at, err := mode.Describe(op.Address)
+	if err != nil {
+		return false
+	}
+	for _, o := range at.AllOperations() {
+		known := o.Name == op.Name
+		for name := range op.Params {
+			known = known && slices.ContainsFunc(o.Params, func(p profiles.Attribute) bool { return p.Name == name })
+		}
+		if known {
+			return true
+		}
+	}
+	return false
 }

@@ -102,6 +102,14 @@ func TestAddUserAsTheGuideShows_InstallationGuide10(t *testing.T) {
 	}
 }
 
+func TestAddUserAsksNoMoreThanItWasNotTold(t *testing.T) {
+	s := serveDomain(t)
+	code, stdout, stderr := gatehouse(t, "S3cret-of-ann\nS3cret-of-ann\nyes\nno\n", "add-user", "--controller="+s.Socket, "--user=ann", "--role=Monitor")
+	if code != 0 || !strings.Contains(stdout, "Added user 'ann'") || strings.Contains(stdout, "What do you wish to add") {
+		t.Errorf("exit code %d\n%s\n%s", code, stdout, stderr)
+	}
+}
+
 func TestAddUserForScripts(t *testing.T) {
 	s := serveDomain(t)
 	secret := write(t, "S3cret-of-eva\n")
