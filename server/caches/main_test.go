@@ -3,7 +3,7 @@ package caches_test
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/gatehouse-idp/gatehouse/internal/leaktest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
