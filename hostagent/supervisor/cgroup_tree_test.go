@@ -10,36 +10,42 @@ import (
 )
 
 // tree is a folder with the files of a control group that is delegated to an
-// agent, as cgroup-v2 in the kernel's Admin Guide describes them. The kernel makes
-// those of a group when the group is made; here writing makes them.
+// agent, as cgroup-v2 in the kernel's Admin Guide describes them, with a group of a
+// server in it: the kernel makes the files of a group when the group is made.
 type tree struct{ top, server string }
 
 func newTree(t *testing.T) tree {
 	t.Helper()
-	top := t.TempDir()
-	if err := os.Mkdir(filepath.Join(top, delegated), 0o755); err != nil {
-		t.Fatal(err)
+	tr := tree{top: t.TempDir()}
+	tr.server = filepath.Join(tr.top, "server-one")
+	for _, group := range []string{".", delegated, "server-one"} {
+		if err := os.MkdirAll(filepath.Join(tr.top, group), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range []string{"cgroup.subtree_control", "cgroup.procs", "cgroup.kill", "memory.max", "memory.oom.group"} {
+			if err := os.WriteFile(filepath.Join(tr.top, group, file), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
-	return tree{top, filepath.Join(top, "server-one")}
+	return tr
 }
 
 // refuses has a file refuse to be written, as the kernel does where it has memory
 // in control groups of version 1.
 func (tr tree) refuses(t *testing.T, file string) {
 	t.Helper()
-	if err := os.MkdirAll(filepath.Join(tr.top, file), 0o755); err != nil {
+	path := filepath.Join(tr.top, file)
+	_ = os.Remove(path)
+	if err := os.MkdirAll(path, 0o755); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func (tr tree) says(t *testing.T, file, want string) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(tr.top, file))
-	if err != nil && !os.IsNotExist(err) {
-		t.Fatal(err)
-	}
-	if string(text) != want {
-		t.Errorf("%s has %q, want %q", file, text, want)
+	if text, err := os.ReadFile(filepath.Join(tr.top, file)); err != nil || string(text) != want {
+		t.Errorf("%s has %q, %v; want %q", file, text, err, want)
 	}
 }
 
@@ -56,7 +62,7 @@ func TestAServersMemoryIsBoundedInAGroupOfItsOwn(t *testing.T) {
 		pid   int
 		limit int64
 		bound string
-	}{{4711, 200 << 20, "209715200"}, {4712, 0, "max"}, {4713, 1 << 30, "1073741824"}} { // the second finds the group of the first
+	}{{4711, 200 << 20, "209715200"}, {4712, 0, "max"}, {4713, 1 << 30, "1073741824"}} {
 		if err := encloseIn(tr.server, step.pid, step.limit); err != nil {
 			t.Fatal(err)
 		}
@@ -64,6 +70,14 @@ func TestAServersMemoryIsBoundedInAGroupOfItsOwn(t *testing.T) {
 		tr.says(t, "server-one/memory.max", step.bound)
 		tr.says(t, "server-one/memory.oom.group", "1")
 		tr.says(t, "server-one/cgroup.procs", map[int]string{4711: "4711", 4712: "4712", 4713: "4713"}[step.pid])
+	}
+	// A new server's group is made; here without its files.
+	fresh := filepath.Join(tr.top, "server-new")
+	if err := encloseIn(fresh, 4714, 1<<30); err != nil {
+		t.Error(err)
+	}
+	if info, err := os.Stat(fresh); err != nil || !info.IsDir() {
+		t.Errorf("the group of a new server: %v", err)
 	}
 	dissolveIn(tr.server)
 	tr.says(t, "server-one/cgroup.kill", "1") // nothing outlives its server
@@ -97,7 +111,7 @@ func TestAGroupThatCannotBoundMemoryStillHoldsItsServerAndSaysSo(t *testing.T) {
 func TestTheKillsOfAGroupSayThatAServerRanOutOfMemory(t *testing.T) {
 	tr := newTree(t)
 	if _, counted := killsIn(tr.server); counted {
-		t.Error("a group that is not there counts")
+		t.Error("a kernel that does not count counts")
 	}
 	if err := encloseIn(tr.server, 4711, 200<<20); err != nil {
 		t.Fatal(err)
