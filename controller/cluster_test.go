@@ -43,12 +43,12 @@ func cluster(t *testing.T) map[string]*process {
 	return all
 }
 
-// again starts a stopped controller on the same directory and addresses.
+// again starts a stopped controller on the same directory and addresses, but for
+// that of its replication.
 func (p *process) again() *process {
 	p.t.Helper()
 	cfg := p.cfg
-	native, http, _ := p.c.Addresses()
-	cfg.Native, cfg.HTTP, cfg.Join, cfg.JoinToken = native, http, nil, ""
+	cfg.Join, cfg.JoinToken = nil, ""
 	return start(p.t, cfg)
 }
 

@@ -68,11 +68,16 @@ func TestAFollowerMeasuresItsDistanceToTheLeader(t *testing.T) {
 	}
 	registry := prometheus.NewRegistry()
 	start(t, controller.Config{Name: "c2", Join: []string{first.native()}, JoinToken: token.String(), Metrics: registry})
-	got := measured(t, registry)
-	if got["leader{}"] != 0 || got["raft_state{follower}"] != 1 || got["members{}"] != 2 || got["commit_seconds{}"] != 0 {
+	// A busy machine may depose the leader; a follower is one again soon.
+	var got map[string]float64
+	until(t, "c2 follows", func() bool {
+		handOver(t, first, "c1")
+		got = measured(t, registry)
+		contact, known := got["raft_last_contact_seconds{}"]
+		return got["leader{}"] == 0 && got["raft_state{follower}"] == 1 && known && contact <= 5
+	})
+	const firstElection = 2 // the term; nobody but c1 has led yet
+	if got["members{}"] != 2 || got["raft_term{}"] == firstElection && got["commit_seconds{}"] != 0 {
 		t.Errorf("%v", got)
-	}
-	if contact, ok := got["raft_last_contact_seconds{}"]; !ok || contact > 5 {
-		t.Errorf("last contact %v (there: %v)", contact, ok)
 	}
 }

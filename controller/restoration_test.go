@@ -22,15 +22,11 @@ func TestARestorationGoesOnUnderANewLeader(t *testing.T) {
 	before := watcher.webContext()
 	// The leader is lost while the first server goes back to the revision before.
 	goingBack, goOn := make(chan struct{}), make(chan struct{})
-	bad := true // until h2/api has failed with the change
 	var back sync.Once
-	f.changed = func() bool { return bad }
 	f.hold = func(server string) {
-		if server != "h1/api" || !strings.Contains(strings.Join(f.restarts, " "), "h2/api") {
-			return
+		if server == "h1/api" && strings.Contains(strings.Join(f.restarts, " "), "h2/api") && !f.changed() {
+			back.Do(func() { close(goingBack); <-goOn })
 		}
-		bad = false
-		back.Do(func() { close(goingBack); <-goOn })
 	}
 	asked := make(chan error, 1)
 	go func() {
@@ -51,12 +47,21 @@ func TestARestorationGoesOnUnderANewLeader(t *testing.T) {
 	})
 	close(goOn)
 	<-asked // the one who asked may have lost sight of it
-	var last string
-	until(t, "the rollout is restored", func() bool {
+	var list []struct {
+		State, Problem string
+		Ended          time.Time
+	}
+	until(t, "the rollout is over", func() bool {
 		r, err := watcher.try("rollouts", "")
-		last = fmt.Sprint(r.Result, err)
-		return err == nil && strings.Contains(last, "state:restored") && !strings.Contains(last, "state:restoring")
+		if err == nil {
+			list = nil
+			decode(t, r.Result, &list)
+		}
+		return len(list) == 1 && !list[0].Ended.IsZero()
 	})
+	if list[0].State != "restored" {
+		t.Fatalf("the rollout is %s: %s", list[0].State, list[0].Problem)
+	}
 	if watcher.webContext() != before {
 		t.Errorf("web-context is %v, want %v", watcher.webContext(), before)
 	}
