@@ -20,27 +20,29 @@ var (
 // errShutdown: the servers are stopped and the agent ends.
 var errShutdown = errors.New("the domain told the host to shut down")
 
-// leaveAfter is what the answer to such an order has to reach the controller
-// before its link ends.
-const leaveAfter = 100 * time.Millisecond
+// leaveAfter is what the answer to such an order, once it is on its way, has to
+// reach the controller before its link ends.
+const leaveAfter = 300 * time.Millisecond
 
-// leave has Run end, for one of the reasons above.
-func (a *Agent) leave(why error) {
+// leave has Run end, for one of the reasons above, when the order has been
+// answered: its context ends with the answer, or with the link.
+func (a *Agent) leave(order context.Context, why error) {
 	a.config.Log.Info().Str("why", why.Error()).Msg("the agent ends")
 	go func() {
+		<-order.Done()
 		_ = clock.Sleep(context.Background(), a.config.Clock, leaveAfter)
 		a.end(why)
 	}()
 }
 
 // ordered ends or renews the agent itself.
-func (a *Agent) ordered(kind string, p parameters) {
+func (a *Agent) ordered(order context.Context, kind string, p parameters) {
 	switch {
 	case kind == "host-reload":
-		a.leave(ErrReload)
+		a.leave(order, ErrReload)
 	case kind == "host-shutdown" && p.Restart:
-		a.leave(ErrRestart)
+		a.leave(order, ErrRestart)
 	case kind == "host-shutdown":
-		a.leave(errShutdown)
+		a.leave(order, errShutdown)
 	}
 }

@@ -51,6 +51,7 @@ func (a *Agent) order(ctx context.Context, o *hostlink.Order, output func([]byte
 		limit = defaultOrderTimeout
 	}
 	a.config.Log.Info().Str("order", o.GetKind()).Str("server", o.GetServer()).Msg("order of the domain")
+	answered := ctx // ends when the answer is on its way
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if !p.Follow { // a followed log ends when it is cancelled
@@ -69,7 +70,7 @@ func (a *Agent) order(ctx context.Context, o *hostlink.Order, output func([]byte
 	case "support-bundle":
 		return nil, a.bundle(output)
 	case "host-reload", "host-shutdown":
-		a.ordered(o.GetKind(), p)
+		a.ordered(answered, o.GetKind(), p)
 		return nil, nil
 	}
 	a.reconcile() // an order that follows a change finds what the change made

@@ -51,8 +51,8 @@ type Handler interface {
 	Statuses() *hostlink.ServerStatuses
 	// Facts are of the machine now; asked for with each probe.
 	Facts() *hostlink.Facts
-	// Order does what an operator wants; ctx ends when it is cancelled or the
-	// link breaks. output sends a piece of a long answer.
+	// Order does what an operator wants; ctx ends when it is cancelled, the link
+	// breaks, or the answer is on its way. output sends a piece of a long answer.
 	Order(ctx context.Context, o *hostlink.Order, output func([]byte) error) (result []byte, err error)
 	// Linked hears of each change of State.
 	Linked(State)
