@@ -143,3 +143,46 @@ func FuzzEvaluate(f *testing.F) {
 		_ = script.Commands(condition)
 	})
 }
+
+// FuzzCutPipe: what is cut is whole, each filter has a name, and what is put
+// together again is cut the same.
+func FuzzCutPipe(f *testing.F) {
+	for _, seed := range []string{
+		"", "ls", "ls | grep x", "ls >f", "ls > f", "ls >> 'a file'", `echo "a | b" > f`, ":op(a=[x | y], b={c => d}) | grep -i \"x y\" | grep -v z >> f",
+		"a |", "a > f | grep x", "a |> b", ") | (", "a | grep ( | grep ) > f", "a\t|\tb", "`a | b`", `"\" | x`,
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		command, pipe, err := script.CutPipe(text)
+		if err != nil {
+			return
+		}
+		if !strings.Contains(text, command) {
+			t.Fatalf("%q is cut to %q", text, command)
+		}
+		again := command
+		for _, filter := range pipe.Filters {
+			if words := script.Words(filter); len(words) == 0 {
+				t.Errorf("%q has the filter %q without a name", text, filter)
+			}
+			again += " | " + filter
+		}
+		if pipe.Empty() {
+			if command != text {
+				t.Errorf("nothing follows %q, and it became %q", text, command)
+			}
+			return
+		}
+		if pipe.File != "" {
+			again += map[bool]string{false: " > ", true: " >> "}[pipe.Append] + pipe.File
+		}
+		c, p, err := script.CutPipe(again)
+		if strings.Trim(pipe.File, "\"'`|> \t") != pipe.File || strings.ContainsAny(pipe.File, " \t") {
+			return // it was in quotes
+		}
+		if err != nil || c != command || !slices.Equal(p.Filters, pipe.Filters) || p.File != pipe.File || p.Append != pipe.Append {
+			t.Errorf("%q is %q and %+v; put together, %q is %q and %+v, %v", text, command, pipe, again, c, p, err)
+		}
+	})
+}

@@ -4,8 +4,6 @@
 package trust
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -33,14 +31,12 @@ type Known struct{ Path string }
 // Fingerprint is the authority of an address; "" when it is not known.
 func (k Known) Fingerprint(address string) (string, error) {
 	text, err := k.read()
-	scanner := bufio.NewScanner(bytes.NewReader(text))
-	for scanner.Scan() {
-		fields := strings.Fields(scanner.Text())
-		if len(fields) == 2 && fields[0] == address {
+	for line := range strings.Lines(string(text)) {
+		if fields := strings.Fields(line); len(fields) == 2 && fields[0] == address {
 			return fields[1], nil
 		}
 	}
-	return "", errors.Join(err, scanner.Err())
+	return "", err
 }
 
 func (k Known) read() ([]byte, error) {

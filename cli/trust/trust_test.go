@@ -66,3 +66,39 @@ func TestAnswersAreThoseOfJbossCLIToo(t *testing.T) {
 		}
 	}
 }
+
+// FuzzKnownControllers: whatever a person made of the file, an address that is
+// kept is known afterwards, and the others are as known as before.
+func FuzzKnownControllers(f *testing.F) {
+	for _, file := range []string{
+		"", "c1:9990 " + one + "\n", "c1:9990 " + one, "# mine\n\nc1:9990 " + two + "\r\nc2:9990 " + one + "\n", "c1:9990\n", "c1:9990 " + one + " x\n",
+		"c1:9990 " + one + "\nc1:9990 " + two + "\n", "\x00\xff \u00a0\u2028\n", strings.Repeat("x", 70_000) + "\nc2:9990 " + two + "\n",
+	} {
+		f.Add(file, "c1:9990", two, "c2:9990")
+	}
+	path := filepath.Join(f.TempDir(), "known-controllers")
+	f.Fuzz(func(t *testing.T, file, address, fingerprint, other string) {
+		for _, word := range []string{address, fingerprint, other} {
+			if fields := strings.Fields(word); len(fields) != 1 || fields[0] != word {
+				return
+			}
+		}
+		if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		known := trust.Known{Path: path}
+		before, refused := known.Fingerprint(other)
+		if refused != nil && before != "" {
+			t.Errorf("both %q and %v", before, refused)
+		}
+		if err := known.Keep(address, fingerprint); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := known.Fingerprint(address); got != fingerprint || err != nil {
+			t.Errorf("kept %q of %q; known is %q, %v", fingerprint, address, got, err)
+		}
+		if after, err := known.Fingerprint(other); other != address && (after != before || err != nil) {
+			t.Errorf("%q was known by %q, %v; it is by %q, %v", other, before, refused, after, err)
+		}
+	})
+}
