@@ -33,7 +33,7 @@ func CutPipe(text string) (command string, p Pipe, err error) {
 		switch {
 		case p.File != "":
 			return "", p, problem.Invalid.Errorf("cannot run the command: nothing can follow the file %q (column %d)", p.File, at+1)
-		case part == "":
+		case part == "" || text[at] == '>' && Unquote(part) == "":
 			return "", p, problem.Invalid.Errorf("cannot run the command: something is missing after %s (column %d)", strings.TrimRight(text[at:min(len(text), at+2)], " "), at+1)
 		case text[at] == '|':
 			p.Filters = append(p.Filters, part)

@@ -166,6 +166,9 @@ func FuzzCutPipe(f *testing.F) {
 			if words := script.Words(filter); len(words) == 0 {
 				t.Errorf("%q has the filter %q without a name", text, filter)
 			}
+			if strings.TrimLeft(filter, "|>") != filter {
+				return // after a character that is a blank only where a line ends
+			}
 			again += " | " + filter
 		}
 		if pipe.Empty() {

@@ -38,7 +38,7 @@ func TestARingKeepsTheNewestLinesWhole(t *testing.T) {
 func TestARememberingLoggerWritesBothInTheirForms(t *testing.T) {
 	var out bytes.Buffer
 	r := NewRing(1000)
-	log := Remembering(&out, r, Human, zerolog.InfoLevel, clocktest.New(time.Unix(0, 0)))
+	log := Remembering(&out, r, Human, zerolog.InfoLevel, clocktest.New(time.Unix(0, 0).UTC()))
 	log.Info().Str("host", "one").Msg("hello")
 	log.Debug().Msg("too low")
 	if text := out.String(); !strings.Contains(text, "hello") || strings.Contains(text, `"message"`) {
