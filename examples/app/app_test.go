@@ -64,7 +64,7 @@ func (f *fake) token(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	header := map[string]any{"alg": "RS256", "kid": "k"}
-	claims := map[string]any{"iss": f.URL, "aud": "me", "sub": "1", "name": "Alice <b>", "nonce": f.nonce, "exp": time.Now().Add(time.Minute).Unix()}
+	claims := map[string]any{"iss": f.URL, "aud": "me", "sub": "1", "name": "Alice <b>", "nonce": f.nonce, "exp": time.Now().Add(time.Hour).Unix()}
 	f.spoil(header, claims)
 	h, _ := json.Marshal(header)
 	c, _ := json.Marshal(claims)

@@ -18,6 +18,7 @@ import (
 	"github.com/gatehouse-idp/gatehouse/internal/clock"
 	"github.com/gatehouse-idp/gatehouse/internal/clock/clocktest"
 	"github.com/gatehouse-idp/gatehouse/internal/logs"
+	"github.com/gatehouse-idp/gatehouse/internal/porttest"
 )
 
 // output is a console that tests read.
@@ -325,14 +326,7 @@ func TestSyslogMessagesAreThoseOfRFC5424_6(t *testing.T) {
 }
 
 func TestALineWaitsForASyslogReceiverThatStartsLater_RFC6587_3_4_1(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	address := porttest.Address(t)
 	c := clocktest.New(time.Now())
 	tree, console := newTree(t, c)
 	configure(t, tree, syslogSettings("tcp", address))
@@ -342,8 +336,9 @@ func TestALineWaitsForASyslogReceiverThatStartsLater_RFC6587_3_4_1(t *testing.T)
 	if got := console.take(); strings.Count(got, "cannot send log lines") != 1 {
 		t.Errorf("%q", got)
 	}
-	if l, err = net.Listen("tcp", address); err != nil {
-		t.Skipf("somebody else took the port: %v", err)
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
 	}
 	defer l.Close()
 	lines := make(chan string, 1)
@@ -369,13 +364,7 @@ func TestALineWaitsForASyslogReceiverThatStartsLater_RFC6587_3_4_1(t *testing.T)
 func TestAFullQueueLosesLinesAndHoldsNobodyUp(t *testing.T) {
 	c := clocktest.New(time.Now())
 	tree, _ := newTree(t, c)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	_ = l.Close()
-	configure(t, tree, syslogSettings("tcp", address))
+	configure(t, tree, syslogSettings("tcp", porttest.Address(t)))
 	log := tree.Logger("server")
 	for range 10000 {
 		log.Info().Msg("many")

@@ -16,6 +16,7 @@ import (
 
 	"github.com/gatehouse-idp/gatehouse/internal/clock"
 	"github.com/gatehouse-idp/gatehouse/internal/clock/clocktest"
+	"github.com/gatehouse-idp/gatehouse/internal/porttest"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/management/access"
 	"github.com/gatehouse-idp/gatehouse/profiles"
@@ -248,14 +249,7 @@ func TestSyslogMessagesAreFramed_RFC5424_RFC6587(t *testing.T) {
 }
 
 func TestDeadSyslogReceiverIsToldOnceAndHoldsNothingUp(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address, heard := listener.Addr().String(), newComplaints()
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
+	address, heard := porttest.Address(t), newComplaints()
 	now := clocktest.New(time.Now())
 	audit := newAudit(t, access.AuditConfig{Syslog: "tcp://" + address, Clock: now}, heard)
 	for range 10 {
