@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"net"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -39,15 +40,54 @@ func TLS(listener net.Listener, advertise string, identity *certs.Identity, allo
 			return dialer.DialContext(ctx, "tcp", to)
 		}),
 	}
-	t := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+	t := &beating{NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: layer,
 		// One for the pipeline, one for heartbeats, one for votes and snapshots.
 		MaxPool:                 3,
 		Timeout:                 transportTimeout,
 		Logger:                  bridge(log),
 		MsgpackUseNewTimeFormat: true,
-	})
-	return Transport{Raft: t, Close: t.Close}
+	})}
+	return Transport{Raft: t, Close: func() error {
+		t.beats.end()
+		return t.Close()
+	}}
+}
+
+// beating is a transport whose heartbeats have an end. The library takes them on
+// the connection's own goroutine, for which its shutdown does not wait: one that
+// comes at that moment would find the log closed, and panics.
+type beating struct {
+	*raft.NetworkTransport
+	beats beats
+}
+
+var _ raft.WithPreVote = (*beating)(nil) // which the library finds at run time
+
+// SetHeartbeatHandler implements raft.Transport.
+func (b *beating) SetHeartbeatHandler(take func(raft.RPC)) {
+	b.NetworkTransport.SetHeartbeatHandler(func(rpc raft.RPC) { b.beats.during(func() { take(rpc) }) })
+}
+
+// beats is what is done on heartbeats until it is ended.
+type beats struct {
+	mu    sync.RWMutex
+	ended bool
+}
+
+func (b *beats) during(do func()) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if !b.ended { // else the transport closes, and answers nobody
+		do()
+	}
+}
+
+// end waits for those that are under way; none follows.
+func (b *beats) end() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ended = true
 }
 
 // layer is raft's stream layer over TLS.
