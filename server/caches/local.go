@@ -57,6 +57,8 @@ type load[V any] struct {
 	done       chan struct{}
 	value      V
 	err        error
+	read       func() (V, error)
+	next       *load[V] // begins when this one ends; nil: nobody waits for it
 }
 
 // NewLocal makes an empty cache.
@@ -100,32 +102,57 @@ func (l *Local[K, V]) Get(ctx context.Context, key K, read func(context.Context)
 	s.mu.Lock()
 	// A load that began before an invalidation may see what was before it:
 	// whoever comes after starts another.
-	if f := s.loading[key]; f != nil && f.generation == s.generation && coherent {
+	f := s.loading[key]
+	if f != nil && f.generation == s.generation && coherent {
 		s.mu.Unlock()
 		return f.wait(ctx)
 	}
-	f := &load[V]{generation: s.generation, done: make(chan struct{})}
+	own := &load[V]{generation: s.generation, done: make(chan struct{})}
+	own.read = func() (V, error) { return guarded(context.WithoutCancel(ctx), read) }
+	// Without a lease any change may go unseen, so only a load that is yet to
+	// begin will do. All who come while one runs share the next: a member that
+	// is stopped for long must not multiply the reads of the database.
+	if f != nil && !coherent {
+		if f.next == nil {
+			f.next = own
+		}
+		f = f.next
+		s.mu.Unlock()
+		return f.wait(ctx)
+	}
 	if s.loading == nil {
 		s.loading = map[K]*load[V]{}
 	}
-	s.loading[key] = f
+	s.loading[key] = own
 	s.mu.Unlock()
-	go l.load(context.WithoutCancel(ctx), key, f, read)
-	return f.wait(ctx)
+	go l.load(key, own)
+	return own.wait(ctx)
 }
 
-func (l *Local[K, V]) load(ctx context.Context, key K, f *load[V], read func(context.Context) (V, error)) {
-	f.value, f.err = guarded(ctx, read)
+// load reads for those who wait for f, then for those who came meanwhile.
+func (l *Local[K, V]) load(key K, f *load[V]) {
 	s := l.stripeOf(key)
-	s.mu.Lock()
-	if f.err == nil && f.generation == s.generation && l.coherent() {
-		l.cache.Set(key, f.value)
+	for f != nil {
+		f.value, f.err = f.read()
+		s.mu.Lock()
+		if f.err == nil && f.generation == s.generation && l.coherent() {
+			l.cache.Set(key, f.value)
+		}
+		next := f.next
+		if next != nil {
+			next.generation = s.generation
+		}
+		switch {
+		case s.loading[key] != f: // one after an invalidation has taken its place
+		case next != nil:
+			s.loading[key] = next
+		default:
+			delete(s.loading, key)
+		}
+		s.mu.Unlock()
+		close(f.done)
+		f = next
 	}
-	if s.loading[key] == f {
-		delete(s.loading, key)
-	}
-	s.mu.Unlock()
-	close(f.done)
 }
 
 // guarded turns a panic of read into an error: it runs on a goroutine of its

@@ -309,6 +309,54 @@ func TestAReadThatBeganBeforeAnInvalidationIsNotKept(t *testing.T) {
 	}
 }
 
+// As long as a member is stopped, nobody has its lease: each read of each request
+// goes to the database.
+func TestReadsWithoutALeaseShareLoadsThatBeginAfterThem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, err := caches.NewLocal(caches.LocalConfig[string, int64]{Clock: clock.Real(), Coherent: func() bool { return false }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		start := time.Now()
+		row := func() int64 { return int64(time.Since(start)) } // it changes all the time
+		var loads, reads atomic.Int64
+		load := func(context.Context) (int64, error) {
+			loads.Add(1)
+			v := row()
+			time.Sleep(10 * time.Millisecond)
+			return v, nil
+		}
+		const readers, long = 100, time.Second
+		var wg sync.WaitGroup
+		for i := range readers {
+			wg.Go(func() {
+				for time.Since(start) < long {
+					floor := row()
+					if i%10 == 0 {
+						l.Invalidate("k")
+					}
+					if got, err := l.Get(context.Background(), "k", load); err != nil || got < floor {
+						t.Errorf("a read at %d gives %d, %v", floor, got, err)
+					}
+					if took := time.Duration(row() - floor); took > 20*time.Millisecond {
+						t.Errorf("a read took %s, want at most the load under way and its own", took)
+					}
+					reads.Add(1)
+					time.Sleep(time.Duration(i) * 100 * time.Microsecond)
+				}
+			})
+		}
+		wg.Wait()
+		if most := int64(long/(10*time.Millisecond)) + 2; loads.Load() > most || reads.Load() < 10*most {
+			t.Errorf("%d reads took %d loads, want at most %d", reads.Load(), loads.Load(), most)
+		}
+		if _, err := l.Get(context.Background(), "k", func(context.Context) (int64, error) { return 0, errors.New("database gone") }); err == nil {
+			t.Error("an error was swallowed")
+		}
+	})
+}
+
 func TestLocalIsBoundedExpiresAndLoadsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, err := caches.NewLocal(caches.LocalConfig[int, int]{Size: 100, MaxAge: time.Hour, Clock: clock.Real()})
