@@ -12,6 +12,7 @@ import (
 
 	"github.com/gatehouse-idp/gatehouse/internal/clock"
 	"github.com/gatehouse-idp/gatehouse/internal/logs"
+	"github.com/gatehouse-idp/gatehouse/internal/porttest"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/profiles"
 	"github.com/gatehouse-idp/gatehouse/servergroups"
@@ -98,7 +99,7 @@ func TestWhatAChangeNeedsIsTheState(t *testing.T) {
 
 func TestAReloadThatCannotStartIsTakenBack(t *testing.T) {
 	a, tree, _ := running(t)
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	taken, err := net.Listen("tcp", porttest.Address(t))
 	if err != nil {
 		t.Fatal(err)
 	}
