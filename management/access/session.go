@@ -206,12 +206,13 @@ func (s *Sessions) Basic(ctx context.Context, name, password string) (Caller, er
 	if len(password) > passwordLimit {
 		return Caller{}, refused()
 	}
-	u, known, digest, err := s.claimed(ctx, name, password)
+	u, _, digest, err := s.claimed(ctx, name, password)
 	if err != nil {
 		return Caller{}, err
 	}
 	if !s.remembered(digest) {
 		s.store.Fresh(ctx)
+		var known bool
 		if u, known, digest, err = s.claimed(ctx, name, password); err != nil {
 			return Caller{}, err
 		}
