@@ -96,11 +96,16 @@ func (v *server) start() error {
 	case v.status.State == Stopping:
 		v.again = true
 		return nil
-	case v.status.State.Running():
+	case v.queued, v.status.State.Running():
 		return nil
 	}
 	v.tries, v.status.Restarts = 0, 0
-	return v.spawn()
+	if v.turns.ask(v) {
+		return v.enter()
+	}
+	v.queued = true
+	v.status.Message = "is started when others have been: so many start at the same time already"
+	return nil
 }
 
 // Stop stops a server gracefully and waits until its process has ended: it is
@@ -140,6 +145,10 @@ func (v *server) end(sig unix.Signal) error {
 // halt turns towards a stop and tells whether there is a process to end.
 func (v *server) halt() bool {
 	v.again = false
+	if v.queued {
+		v.queued, v.status.Message = false, ""
+		v.turns.end(v)
+	}
 	if v.status.State == Stopped || v.status.State == Disabled {
 		return false
 	}

@@ -25,6 +25,7 @@ const traceLines = 2000
 // first group belong to run: others reach them through post and do.
 type server struct {
 	config Config
+	turns  *turns
 	log    *logfile
 	inbox  chan func()
 	done   chan struct{}
@@ -35,6 +36,7 @@ type server struct {
 	process *handle
 	ending  bool
 	again   bool // start once it has stopped
+	queued  bool // start when it is its turn
 	tries   int  // respawns in a row
 	// working is a command the server has been given and has not answered;
 	// its own reports of state mean nothing until then.
@@ -53,8 +55,8 @@ type server struct {
 	answers []func()
 }
 
-func newServer(c Config, spec Spec) *server {
-	v := &server{config: c, spec: spec, inbox: make(chan func(), 64), done: make(chan struct{}),
+func newServer(c Config, t *turns, spec Spec) *server {
+	v := &server{config: c, turns: t, spec: spec, inbox: make(chan func(), 64), done: make(chan struct{}),
 		log: &logfile{path: filepath.Join(spec.Dir, "log", "server.log")}}
 	v.status = Status{Name: spec.Name, State: Disabled, Since: c.Clock.Now()}
 	if spec.AutoStart {
@@ -81,6 +83,7 @@ func (v *server) run() {
 		v.wake()
 	}
 	rotating()
+	v.turns.end(v)
 	v.endAll(&v.pending)
 	v.endAll(&v.watches)
 	if v.process != nil {
@@ -129,6 +132,9 @@ func (v *server) step(e Event, message string) error {
 		return problem.Precondition.Errorf("server %q: %w", v.spec.Name, err)
 	}
 	if next != v.status.State {
+		if v.status.State == Starting {
+			v.turns.end(v)
+		}
 		v.endAll(&v.pending)
 		v.config.Log.Info().Str("server", v.spec.Name).Str("from", string(v.status.State)).Str("state", string(next)).Str("why", message).Msg("server changes state")
 		v.status.State, v.status.Since = next, v.config.Clock.Now()
@@ -148,6 +154,30 @@ func (v *server) redefine(spec Spec) {
 	case !spec.AutoStart && v.status.State == Stopped:
 		_ = v.step(Disable, "")
 	}
+}
+
+// begin starts the server, whose turn it is, unless it is no longer to start or
+// has been started otherwise meanwhile.
+func (v *server) begin() {
+	if !v.queued || v.status.State.Running() {
+		v.queued = false
+		v.turns.end(v)
+		return
+	}
+	_ = v.enter() // it can be started: it is not running
+}
+
+// enter spawns in a turn, which ends when the server is ready or has failed,
+// and when it takes long: one that waits for something hinders no other.
+func (v *server) enter() error {
+	v.queued = false
+	err := v.spawn()
+	if v.status.State != Starting {
+		v.turns.end(v)
+		return err
+	}
+	v.after(&v.pending, v.config.Timing.Turn, func() { v.turns.end(v) })
+	return err
 }
 
 // spawn starts a process now. A failure to start is an end like any other.

@@ -10,6 +10,7 @@ package supervisor
 
 import (
 	"context"
+	"runtime"
 	"sort"
 	"sync"
 	"time"
@@ -118,11 +119,15 @@ type Config struct {
 	Log    zerolog.Logger
 	// Timing is DefaultTiming when zero.
 	Timing Timing
+	// Starts is how many servers are started at the same time; more wait for
+	// their turn. 0: twice as many as there are processors.
+	Starts int
 }
 
 // Supervisor keeps the servers of one machine.
 type Supervisor struct {
 	config Config
+	turns  *turns
 	group  sync.WaitGroup
 
 	mu      sync.Mutex
@@ -138,7 +143,10 @@ func New(c Config) *Supervisor {
 	if c.Notify == nil {
 		c.Notify = func(Status) {}
 	}
-	return &Supervisor{config: c, servers: map[string]*server{}}
+	if c.Starts == 0 {
+		c.Starts = 2 * runtime.GOMAXPROCS(0)
+	}
+	return &Supervisor{config: c, turns: newTurns(c.Starts), servers: map[string]*server{}}
 }
 
 // Define makes a server known, DISABLED or STOPPED as its AutoStart says, or
@@ -159,7 +167,7 @@ func (s *Supervisor) define(spec Spec) (*server, error) {
 	}
 	v := s.servers[spec.Name]
 	if v == nil {
-		v = newServer(s.config, spec)
+		v = newServer(s.config, s.turns, spec)
 		s.servers[spec.Name] = v
 		s.group.Go(v.run)
 	}

@@ -10,6 +10,10 @@ type Timing struct {
 	// StartTimeout bounds STARTING and RELOADING as a whole: twice the 900 s
 	// that a server waits for the database lock by default.
 	StartTimeout time.Duration
+	// Turn is how long a starting server may keep others from being started: ten
+	// times what it takes by itself. One that waits for its database, or for
+	// servers that were lost, hinders no other for longer.
+	Turn time.Duration
 	// LiveEvery and LiveTimeout: a server is hung after LiveFailures tries in
 	// a row without answer, 3 x 5 s after it froze.
 	LiveEvery    time.Duration
@@ -42,6 +46,7 @@ type Timing struct {
 var DefaultTiming = Timing{
 	Introduce:    time.Minute,
 	StartTimeout: 30 * time.Minute,
+	Turn:         time.Second,
 	LiveEvery:    5 * time.Second,
 	LiveTimeout:  3 * time.Second,
 	LiveFailures: 3,
