@@ -138,6 +138,8 @@ func (id *Identity) Server(required bool, allow Allow) *tls.Config {
 				ClientAuth:       auth,
 				NextProtos:       []string{"h2", "http/1.1"},
 				VerifyConnection: verify(allow),
+				// Nobody could use a ticket: its key is this connection's own.
+				SessionTicketsDisabled: true,
 			}, nil
 		},
 		// Used by gRPC to see that there is a certificate.

@@ -1,9 +1,38 @@
 package cluster
 
 import (
+	"net"
 	"slices"
 	"sync"
+	"time"
 )
+
+// Hold hangs up on all who call a port that is open before its node runs, so
+// that they need not wait to learn that there is no member yet. The port is
+// free for New when release returns.
+func Hold(l net.Listener) (release func()) {
+	bounded, ok := l.(interface{ SetDeadline(time.Time) error })
+	if !ok {
+		return func() {}
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			conn.Close()
+		}
+	}()
+	return func() {
+		// A listener that was closed meanwhile has ended the loop by itself.
+		_ = bounded.SetDeadline(time.Unix(1, 0))
+		<-ended
+		_ = bounded.SetDeadline(time.Time{})
+	}
+}
 
 // Directory is a Discovery that its owner fills: in domain mode with the
 // directory that the host agent relays, otherwise with a fixed list. It is

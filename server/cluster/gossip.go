@@ -1,13 +1,9 @@
 package cluster
 
 import (
-	"bufio"
 	"context"
-	"encoding/binary"
-	"io"
 	"log"
 	"net"
-	"sync"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -16,18 +12,15 @@ import (
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 )
 
-const (
-	// maxPacket bounds one gossip message; memberlist fills up to its
-	// UDPBufferSize of 1400 bytes.
-	maxPacket = 1 << 16
-	// sendQueue bounds the messages that wait for one address. Gossip is best
-	// effort: more are dropped, as UDP would.
-	sendQueue = 256
-	// idleLimit ends the connection to an address nobody writes to any more.
-	idleLimit = time.Minute
-)
+// maxPacket bounds one gossip message; memberlist fills up to its
+// UDPBufferSize of 1400 bytes.
+const maxPacket = 1 << 16
 
-// gossip carries memberlist over TLS: it implements
+// packetQueue is how many messages may wait for memberlist, which takes them
+// up at once. More are dropped: they never hold up the calls behind them.
+const packetQueue = 256
+
+// gossip carries memberlist over the members' links: it implements
 // memberlist.NodeAwareTransport and memberlist.Delegate.
 type gossip struct {
 	node    *Node
@@ -35,18 +28,13 @@ type gossip struct {
 	streams chan net.Conn
 	ctx     context.Context
 	stop    context.CancelFunc
-
-	mu      sync.Mutex
-	closed  bool
-	senders map[string]chan []byte // by address
-	running sync.WaitGroup
 }
 
 func newGossip(n *Node) *gossip {
 	ctx, stop := context.WithCancel(context.Background())
 	return &gossip{
-		node: n, ctx: ctx, stop: stop, senders: map[string]chan []byte{},
-		packets: make(chan *memberlist.Packet), streams: make(chan net.Conn),
+		node: n, ctx: ctx, stop: stop,
+		packets: make(chan *memberlist.Packet, packetQueue), streams: make(chan net.Conn),
 	}
 }
 
@@ -70,6 +58,7 @@ func (g *gossip) config() *memberlist.Config {
 	c.DeadNodeReclaimTime = time.Millisecond // a restarted server may have another address
 	c.RequireNodeNames = false               // the certificate is checked instead
 	c.EnableCompression = false
+	c.DisableTcpPings = true // messages go over TCP already: another handshake tells nothing new
 	c.Delegate, c.Events = g, g.node
 	c.LogOutput = nil
 	c.Logger = log.New(memberlistLog{g.node.log}, "", 0)
@@ -105,113 +94,27 @@ func (g *gossip) WriteTo(b []byte, addr string) (time.Time, error) {
 	return g.WriteToAddress(b, memberlist.Address{Addr: addr})
 }
 
-// WriteToAddress implements memberlist.NodeAwareTransport: it queues one
-// message and drops it where UDP would.
+// WriteToAddress implements memberlist.NodeAwareTransport: it sends one message
+// over the link to the member, and drops it where UDP would.
 func (g *gossip) WriteToAddress(b []byte, to memberlist.Address) (time.Time, error) {
 	now := g.node.clock().Now()
 	if len(b) > maxPacket {
 		return now, problem.TooLarge.Errorf("cannot gossip %d bytes: at most %d", len(b), maxPacket)
 	}
-	framed := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(b)), uint32(len(b)))
-	framed = append(framed, b...)
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.closed {
+	if g.ctx.Err() != nil {
 		return now, net.ErrClosed
 	}
-	queue := g.senders[to.Addr]
-	if queue == nil {
-		queue = make(chan []byte, sendQueue)
-		g.senders[to.Addr] = queue
-		g.running.Go(func() { g.send(to.Addr, queue) })
-	}
-	select {
-	case queue <- framed:
-	default:
+	if to.Name != "" { // it always has one: every message is to a member, or answers one
+		g.node.plane.send(to.Name, to.Addr, b)
 	}
 	return now, nil
 }
 
-// send writes the messages for one address, over one connection at a time.
-func (g *gossip) send(addr string, queue chan []byte) {
-	var conn net.Conn
-	hangUp := func() {
-		if conn != nil {
-			conn.Close()
-			conn = nil
-		}
-	}
-	defer hangUp()
-	idle := g.node.clock().NewTicker(idleLimit)
-	defer idle.Stop()
-	used := false
-	for {
-		select {
-		case <-g.ctx.Done():
-			return
-		case <-idle.C:
-			g.mu.Lock()
-			if !used && len(queue) == 0 {
-				delete(g.senders, addr)
-				g.mu.Unlock()
-				return
-			}
-			g.mu.Unlock()
-			used = false
-		case msg, open := <-queue:
-			if !open {
-				return
-			}
-			used = true
-			var err error
-			if conn == nil {
-				if conn, err = g.node.dial(g.ctx, addr, "", forPackets); err != nil {
-					conn = nil
-					continue
-				}
-				go drain(conn)
-			}
-			if err = conn.SetWriteDeadline(g.node.clock().Now().Add(g.node.waitFor())); err == nil {
-				_, err = conn.Write(msg)
-			}
-			if err != nil {
-				hangUp()
-			}
-		}
-	}
-}
-
-// drain notices the end of a connection that only we write to.
-func drain(conn net.Conn) {
-	if _, err := io.Copy(io.Discard, conn); err != nil {
-		conn.Close()
-		return
-	}
-	conn.Close()
-}
-
-// receive reads a peer's messages until it hangs up.
-func (g *gossip) receive(conn net.Conn) {
-	defer conn.Close()
-	r := bufio.NewReaderSize(conn, 8<<10)
-	for {
-		var size [4]byte
-		if _, err := io.ReadFull(r, size[:]); err != nil {
-			return
-		}
-		length := binary.BigEndian.Uint32(size[:])
-		if length > maxPacket {
-			return
-		}
-		buf := make([]byte, length)
-		if _, err := io.ReadFull(r, buf); err != nil {
-			return
-		}
-		select {
-		case g.packets <- &memberlist.Packet{Buf: buf, From: conn.RemoteAddr(), Timestamp: g.node.clock().Now()}:
-		case <-g.ctx.Done():
-			return
-		}
+// receive takes a message that came over a link.
+func (g *gossip) receive(conn net.Conn, message []byte) {
+	select {
+	case g.packets <- &memberlist.Packet{Buf: message, From: conn.RemoteAddr(), Timestamp: g.node.clock().Now()}:
+	default:
 	}
 }
 
@@ -248,24 +151,10 @@ func (g *gossip) DialAddressTimeout(to memberlist.Address, timeout time.Duration
 // that is the farewell: those who miss it keep this run until it is taken for
 // lost, and with it the next run of another address out.
 func (g *gossip) Shutdown() error {
-	g.mu.Lock()
-	if !g.closed {
-		g.closed = true
-		for _, queue := range g.senders {
-			close(queue)
-		}
-	}
-	g.mu.Unlock()
-	sent := make(chan struct{})
-	go func() { g.running.Wait(); close(sent) }()
 	limit := g.node.clock().NewTimer(g.node.waitFor() / 4)
 	defer limit.Stop()
-	select {
-	case <-sent:
-	case <-limit.C:
-	}
+	g.node.plane.flush(limit.C)
 	g.stop()
-	<-sent
 	return nil
 }
 

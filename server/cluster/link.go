@@ -18,11 +18,13 @@ import (
 // A frame is: length of the rest (uint32), kind (byte), call id (uint64), body.
 // The body of a request is the caller's patience in milliseconds (uint32, 0:
 // without end), the length of the name (byte), the name, the payload; that of
-// a failure is the problem's kind (byte) and its message. All big endian.
+// a failure is the problem's kind (byte) and its message; that of a packet is one
+// message of gossip, and its id is 0. All big endian.
 const (
 	request = 1
 	success = 2
 	failure = 3
+	packet  = 4
 
 	frameHead = 4 + 1 + 8
 	maxFrame  = MaxPayload + 1024
@@ -34,7 +36,8 @@ const (
 	maxPiece = 256 << 10
 )
 
-// link is one connection of the data plane, as caller or as answerer.
+// link is one connection between two members. Both call over it and answer,
+// whoever has made it: a pair of members needs no more than one.
 type link struct {
 	conn    net.Conn
 	clock   clock.Clock
@@ -44,7 +47,8 @@ type link struct {
 	mu      sync.Mutex
 	out     []byte        // frames to write; many callers' frames leave in one write
 	wake    chan struct{} // capacity 1: there is something to write
-	space   chan struct{} // closed when the writer has taken out
+	writing bool          // the writer has taken what was in out, and not yet written it
+	space   chan struct{} // closed when the writer has taken out, and when it has written it
 	pending map[uint64]chan<- reply
 	lastID  uint64
 	done    chan struct{}
@@ -153,6 +157,22 @@ func (l *link) write(ctx context.Context, kind byte, id uint64, body func([]byte
 			return problem.Timeout.Errorf("cannot send: the member does not take more: %w", ctx.Err())
 		}
 	}
+	l.frame(kind, id, body)
+	return nil
+}
+
+// trySend queues one packet, unless too much is queued already.
+func (l *link) trySend(body []byte) {
+	l.mu.Lock()
+	if l.err != nil || len(l.out) >= maxWaiting {
+		l.mu.Unlock()
+		return
+	}
+	l.frame(packet, 0, func(b []byte) []byte { return append(b, body...) })
+}
+
+// frame queues one frame; l.mu is held, and released here.
+func (l *link) frame(kind byte, id uint64, body func([]byte) []byte) {
 	start := len(l.out)
 	l.out = append(l.out, 0, 0, 0, 0, kind)
 	l.out = binary.BigEndian.AppendUint64(l.out, id)
@@ -163,11 +183,16 @@ func (l *link) write(ctx context.Context, kind byte, id uint64, body func([]byte
 	case l.wake <- struct{}{}:
 	default:
 	}
-	return nil
 }
 
-// serve runs the link until it is closed. answer is nil on the caller's side.
-func (l *link) serve(ctx context.Context, answer func(context.Context, string, []byte) ([]byte, error)) {
+// peerSide is what a link does with what the other member sends by itself.
+type peerSide struct {
+	answer  func(ctx context.Context, name string, payload []byte) ([]byte, error)
+	receive func(packet []byte)
+}
+
+// serve runs the link until it is closed.
+func (l *link) serve(ctx context.Context, to peerSide) {
 	defer close(l.ended)
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
@@ -175,7 +200,7 @@ func (l *link) serve(ctx context.Context, answer func(context.Context, string, [
 	defer cancel() // handlers of a caller that is gone
 	defer context.AfterFunc(ctx, func() { l.close(net.ErrClosed) })()
 	wg.Go(l.writer)
-	r := bufio.NewReaderSize(l.conn, 64<<10)
+	r := bufio.NewReaderSize(l.conn, 16<<10) // a record of TLS
 	for {
 		kind, id, body, err := readFrame(r)
 		if err != nil {
@@ -183,8 +208,10 @@ func (l *link) serve(ctx context.Context, answer func(context.Context, string, [
 			return
 		}
 		switch {
-		case kind == request && answer != nil:
-			wg.Go(func() { l.answer(ctx, id, body, answer) })
+		case kind == request:
+			wg.Go(func() { l.answer(ctx, id, body, to.answer) })
+		case kind == packet:
+			to.receive(body)
 		case kind == success:
 			l.deliver(id, reply{payload: body})
 		case kind == failure && len(body) > 0:
@@ -251,6 +278,32 @@ func (l *link) answer(ctx context.Context, id uint64, body []byte, handle func(c
 	_ = l.write(context.WithoutCancel(ctx), kind, id, func(b []byte) []byte { return append(b, payload...) })
 }
 
+// moved tells those who wait for the writer; l.mu is held.
+func (l *link) moved(writing bool) {
+	l.writing = writing
+	close(l.space)
+	l.space = make(chan struct{})
+}
+
+// flush waits until all that is queued is written, limit fires or the link ends.
+func (l *link) flush(limit <-chan struct{}) {
+	for {
+		l.mu.Lock()
+		written, space := len(l.out) == 0 && !l.writing, l.space
+		l.mu.Unlock()
+		if written {
+			return
+		}
+		select {
+		case <-space:
+		case <-l.done:
+			return
+		case <-limit:
+			return
+		}
+	}
+}
+
 // writer sends what is queued, all of it in one write.
 func (l *link) writer() {
 	var spare []byte
@@ -263,8 +316,7 @@ func (l *link) writer() {
 		l.mu.Lock()
 		batch := l.out
 		l.out = spare[:0]
-		close(l.space)
-		l.space = make(chan struct{})
+		l.moved(len(batch) > 0)
 		l.mu.Unlock()
 		if len(batch) == 0 {
 			spare = batch
@@ -274,6 +326,9 @@ func (l *link) writer() {
 			l.close(err)
 			return
 		}
+		l.mu.Lock()
+		l.moved(false)
+		l.mu.Unlock()
 		if spare = batch; cap(spare) > 1<<20 {
 			spare = nil // one large frame does not keep its memory for good
 		}

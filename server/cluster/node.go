@@ -104,7 +104,7 @@ func (n *Node) Run(ctx context.Context) error {
 }
 
 // Joined is closed when the first attempt to find the others is over: from
-// then on the view holds all who could be reached.
+// then on the view holds all whom a member that could be reached knew.
 func (n *Node) Joined() <-chan struct{} { return n.joined }
 
 // Self is this member.
@@ -190,14 +190,41 @@ func (n *Node) Broadcast(ctx context.Context, name string, payload []byte) map[s
 	return acked
 }
 
-// join tries every known address that no member of the view has.
+// seeds is how many absent addresses are tried at a time: the first member that
+// answers knows most of the others, and one that hangs holds up few. Each further
+// round of a join tries four times as many, so that it ends in time where many hang.
+const seeds = 3
+
+// join looks for the others until each known address was tried or is that of a
+// member that we have learned of meanwhile. So of two servers that start at the
+// same moment the one that looks later finds the other, whoever they ask first.
 func (n *Node) join(ctx context.Context) {
 	addrs, _, _ := n.cfg.Discovery.Addresses()
-	var wg sync.WaitGroup
-	for _, addr := range n.absent(addrs) {
-		if ctx.Err() != nil {
+	tried := map[string]bool{}
+	for most := seeds; ctx.Err() == nil; most *= 4 {
+		next := n.absent(addrs, tried, most)
+		if len(next) == 0 {
 			break
 		}
+		for _, addr := range next {
+			tried[addr] = true
+		}
+		n.exchange(next)
+	}
+	n.forgetTheDead(ctx)
+}
+
+// rejoin tries some of the absent: each time others, chosen by chance.
+func (n *Node) rejoin(ctx context.Context) {
+	addrs, _, _ := n.cfg.Discovery.Addresses()
+	n.exchange(n.absent(addrs, nil, seeds))
+	n.forgetTheDead(ctx)
+}
+
+// exchange gives our state to, and takes that of, the members at some addresses.
+func (n *Node) exchange(addrs []string) {
+	var wg sync.WaitGroup
+	for _, addr := range addrs {
 		wg.Go(func() {
 			if _, err := n.list.Join([]string{addr}); err != nil {
 				n.log.Debug().Err(err).Str("address", addr).Msg("no member at this address yet")
@@ -205,11 +232,11 @@ func (n *Node) join(ctx context.Context) {
 		})
 	}
 	wg.Wait()
-	n.forgetTheDead(ctx)
 }
 
-// absent are the addresses to try: discovered or missing, and not in the view.
-func (n *Node) absent(addrs []string) []string {
+// absent are some addresses to try, chosen by chance: discovered or missing, not
+// in the view and not tried.
+func (n *Node) absent(addrs []string, tried map[string]bool, most int) []string {
 	n.members.Lock()
 	defer n.members.Unlock()
 	want := map[string]bool{}
@@ -223,9 +250,11 @@ func (n *Node) absent(addrs []string) []string {
 	for _, m := range n.seen {
 		delete(want, m.DataAddr)
 	}
-	out := make([]string, 0, len(want))
+	var out []string
 	for a := range want {
-		out = append(out, a)
+		if len(out) < most && !tried[a] {
+			out = append(out, a)
+		}
 	}
 	return out
 }
@@ -241,9 +270,10 @@ func (n *Node) keepJoining(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-changed:
+			n.join(ctx)
 		case <-tick.C:
+			n.rejoin(ctx)
 		}
-		n.join(ctx)
 	}
 }
 

@@ -20,13 +20,14 @@ import (
 
 // The first byte on a connection, after the TLS handshake, says what it is for.
 const (
-	forPackets = 'P' // gossip messages, each with its length before it
-	forStream  = 'S' // one exchange of memberlist's state
-	forCalls   = 'D' // the data plane
+	forStream = 'S' // one exchange of memberlist's state
+	forLink   = 'D' // calls both ways, and gossip messages
+	forProof  = 'P' // nothing: that it answers says that the process lives
 )
 
 // handshakeLimit is the most time a peer has for the TLS handshake and its
-// first byte; generous, because a starting server is busy.
+// first byte, or waitFor where that is longer; generous, because a starting server
+// is busy.
 const handshakeLimit = 5 * time.Second
 
 // nodeOf is the node name a certificate proves, or an error.
@@ -128,13 +129,13 @@ func (n *Node) welcome(ctx context.Context, conn *tls.Conn) {
 		return
 	}
 	switch purpose {
-	case forPackets:
-		n.gossip.receive(conn)
 	case forStream:
 		stop() // memberlist closes it
 		n.gossip.hand(ctx, conn)
-	case forCalls:
+	case forLink:
 		n.plane.serve(ctx, conn, from)
+	case forProof:
+		conn.Close()
 	default:
 		n.log.Warn().Str("member", from).Msg("refused a connection of unknown purpose " + strconv.Itoa(int(purpose)))
 		conn.Close()
@@ -142,7 +143,7 @@ func (n *Node) welcome(ctx context.Context, conn *tls.Conn) {
 }
 
 func (n *Node) greet(ctx context.Context, conn *tls.Conn) (from string, purpose byte, err error) {
-	ctx, cancel := context.WithTimeout(ctx, handshakeLimit)
+	ctx, cancel := context.WithTimeout(ctx, max(handshakeLimit, n.waitFor()))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { conn.NetConn().Close() })()
 	if err := conn.HandshakeContext(ctx); err != nil {
