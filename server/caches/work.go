@@ -17,9 +17,46 @@ import (
 )
 
 // DefaultLease is how long a member may serve what it has cached without word
-// from another: as long as the cluster takes to notice a lost member. It is
-// also the longest that Publish waits for a member that does not answer.
+// from another: as long as the cluster takes to notice a lost member; see
+// fewMembers for large sites. It is also the longest that Publish waits for a
+// member that does not answer.
 const DefaultLease = 2 * time.Second
+
+// Every member asks every other: with n members that is n*(n-1) calls in each
+// period. So that many servers, some on one machine, do not live for their
+// leases alone, a lease grows with the members beyond fewMembers, at most to
+// twice its length, and is then renewed twice in its time and not four times.
+// With 40 members and DefaultLease it is 4 s, and a server asks for 22 a second.
+const fewMembers = 20
+
+// term is how long a lease of a member of a site of n is.
+func (w *Work) term(n int) time.Duration {
+	return w.lease * time.Duration(min(max(n, fewMembers), 2*fewMembers)) / fewMembers
+}
+
+// rest is how long after it was given a lease is renewed, at the next tick: about
+// in the middle of its time.
+func (w *Work) rest(n int) time.Duration {
+	if n < fewMembers/2 {
+		return 0
+	}
+	return w.term(n)/2 - 3*w.lease/16
+}
+
+// patience is how long one request for a lease may take: where renewals are rare,
+// so long that another tick comes before the lease ends.
+func (w *Work) patience(n int) time.Duration {
+	if n < fewMembers/2 {
+		return w.lease / 2
+	}
+	return w.term(n) - w.rest(n) - w.lease/2 // two ticks
+}
+
+// size is the number of members of this site, as far as this one knows.
+func (w *Work) size() int {
+	view, _ := w.mesh.View()
+	return len(view.Members)
+}
 
 // WorkConfig is what a Work is made from.
 type WorkConfig struct {
@@ -71,6 +108,7 @@ type grant struct {
 // held is the lease that this member has from another.
 type held struct {
 	born   int64
+	asked  time.Time // for the lease that it is; zero for none
 	until  time.Time
 	token  uint64
 	asking bool
@@ -98,7 +136,7 @@ func NewWork(cfg WorkConfig) *Work {
 	w.subscribers.topics = map[string][]func([]byte){doubtTopic: {w.onDoubt}}
 	w.mesh.Handle(workEvent, w.onEvent)
 	w.mesh.Handle(workLease, w.onLease)
-	w.look()
+	w.look(false)
 	return w
 }
 
@@ -158,7 +196,7 @@ func (w *Work) Ready() <-chan struct{} { return w.ready }
 
 // Publish applies an event here and on all servers of the site. Call it after
 // the database has committed what it tells of. It returns when all have applied
-// it or serve nothing that is older, after Lease at the latest. An error means
+// it or serve nothing that is older, after a lease at the latest. An error means
 // that ctx ended before; the event still reaches every member or makes it flush.
 func (w *Work) Publish(ctx context.Context, topic string, payload []byte) error {
 	if len(topic) > 255 {
@@ -194,7 +232,7 @@ func (w *Work) targets() map[string]time.Time {
 	for _, m := range view.Members {
 		born[m.Name] = m.Born
 		if m.Name != w.mesh.Self().Name {
-			targets[m.Name] = now.Add(w.lease)
+			targets[m.Name] = now.Add(w.term(len(view.Members)))
 		}
 	}
 	for node, g := range w.granted {
@@ -295,6 +333,7 @@ type terms struct {
 	Token uint64 `json:"token"`
 	Flush bool   `json:"flush"` // forget all before using the lease
 	Phase uint64 `json:"phase"` // the granter's; see doubts
+	Term  int64  `json:"term"`  // how long the lease is, in ns; 0: as long as the holder's own
 }
 
 // onLease grants a lease. It runs from the answer here, and from the request
@@ -304,6 +343,7 @@ func (w *Work) onLease(_ context.Context, from string, payload []byte) ([]byte, 
 	if err := json.Unmarshal(payload, &a); err != nil {
 		return nil, problem.Invalid.Errorf("cannot grant a lease: %w", err)
 	}
+	size := w.size()
 	w.mu.Lock()
 	g := w.granted[from]
 	if g == nil || g.born != a.Born || !g.until.After(w.clock.Now()) {
@@ -313,7 +353,8 @@ func (w *Work) onLease(_ context.Context, from string, payload []byte) ([]byte, 
 		g = &grant{born: a.Born, dirty: true}
 		w.granted[from] = g
 	}
-	t := terms{Token: g.token, Phase: w.ownPhase()}
+	term := w.term(size)
+	t := terms{Token: g.token, Phase: w.ownPhase(), Term: int64(term)}
 	if g.dirty || a.Token != g.token {
 		w.token++
 		g.token, g.dirty = w.token, false
@@ -321,7 +362,9 @@ func (w *Work) onLease(_ context.Context, from string, payload []byte) ([]byte, 
 	}
 	// Until it has flushed, an earlier lease of the holder may still run: it
 	// is never shortened here.
-	g.until = w.clock.Now().Add(w.lease)
+	if until := w.clock.Now().Add(term); until.After(g.until) {
+		g.until = until
+	}
 	w.mu.Unlock()
 	w.checkReady()
 	return json.Marshal(t)
@@ -331,12 +374,14 @@ func (w *Work) onLease(_ context.Context, from string, payload []byte) ([]byte, 
 func (w *Work) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	// Four tries fit into one lease: one lost message costs no coherence.
+	// Four tries fit into one lease, two into a long one: one lost message costs
+	// no coherence.
 	tick := w.clock.NewTicker(w.lease / 4)
 	defer tick.Stop()
+	due := true
 	for {
 		_, changed := w.mesh.View()
-		for _, node := range w.look() {
+		for _, node := range w.look(due) {
 			wg.Go(func() { w.renew(ctx, node) })
 		}
 		w.checkReady()
@@ -344,13 +389,16 @@ func (w *Work) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-changed:
+			due = false
 		case <-tick.C:
+			due = true
 		}
 	}
 }
 
-// look compares the leases with the view and gives those to renew.
-func (w *Work) look() (renew []string) {
+// look compares the leases with the view and gives those to ask for: with due
+// all whose time it is, otherwise only those that this member has never had.
+func (w *Work) look(due bool) (renew []string) {
 	view, _ := w.mesh.View()
 	need := map[string]cluster.Member{}
 	for _, m := range append(view.Departed[:len(view.Departed):len(view.Departed)], view.Members...) {
@@ -358,6 +406,7 @@ func (w *Work) look() (renew []string) {
 			need[m.Name] = m
 		}
 	}
+	now, rest := w.clock.Now(), w.rest(len(view.Members))
 	w.mu.Lock()
 	var ended []string
 	for node, h := range w.held {
@@ -372,7 +421,7 @@ func (w *Work) look() (renew []string) {
 			h = &held{born: m.Born}
 			w.held[node] = h
 		}
-		if !h.asking {
+		if !h.asking && (h.until.IsZero() || due && !now.Before(h.asked.Add(rest))) {
 			h.asking = true
 			renew = append(renew, node)
 		}
@@ -412,7 +461,11 @@ func (w *Work) renew(ctx context.Context, node string) {
 	h.asking = false
 	died := errors.Is(err, cluster.ErrRefused) && !h.gone
 	if err == nil {
-		h.token, h.until, h.gone = t.Token, asked.Add(w.lease), false
+		term := w.lease
+		if t.Term > 0 {
+			term = time.Duration(t.Term)
+		}
+		h.token, h.asked, h.until, h.gone = t.Token, asked, asked.Add(term), false
 	}
 	w.mu.Unlock()
 	if died {
@@ -431,7 +484,7 @@ func (w *Work) askFor(ctx context.Context, node string, a ask) (terms, error) {
 	if err != nil {
 		return terms{}, err
 	}
-	limit, cancel := context.WithTimeout(ctx, w.lease/2)
+	limit, cancel := context.WithTimeout(ctx, w.patience(w.size()))
 	defer cancel()
 	reply, err := w.mesh.Call(limit, node, workLease, payload)
 	if err != nil {
@@ -463,6 +516,11 @@ func (w *Work) reckon() {
 // checkReady closes ready once every member of the view has a lease from us
 // and we have one from it.
 func (w *Work) checkReady() {
+	select {
+	case <-w.ready:
+		return
+	default:
+	}
 	view, _ := w.mesh.View()
 	if !w.Coherent() {
 		return

@@ -216,23 +216,40 @@ func TestPublishGivesUpWithItsContextAndTheMemberFlushes(t *testing.T) {
 // TestNoStaleReadWhateverTheNetworkDoes drives random changes, cuts, heals and
 // views, and checks each read that starts after a change was acknowledged.
 func TestNoStaleReadWhateverTheNetworkDoes(t *testing.T) {
+	noStaleRead(t, 30, 60, 0)
+}
+
+// The leases of a large site are longer, and asked for more rarely.
+func TestNoStaleReadInALargeSiteWhateverTheNetworkDoes(t *testing.T) {
+	noStaleRead(t, 1, 20, 21)
+}
+
+// noStaleRead is some rounds of so many steps with three servers that change and
+// read, and others that are only there.
+func noStaleRead(t *testing.T, rounds uint64, steps, others int) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	for round := range uint64(30) {
+	for round := range rounds {
 		synctest.Test(t, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, round))
 			net, db := clustertest.NewNet(), &database{rows: map[string]int{}}
 			names := []string{"a", "b", "c"}
+			var rest []string
+			for i := range others {
+				rest = append(rest, fmt.Sprintf("other-%02d", i))
+			}
 			var servers []*server
-			for _, n := range names {
+			all := append(names[:3:3], rest...)
+			for _, n := range all {
 				s := startServer(t, net, n)
 				defer s.stop()
 				servers = append(servers, s)
 			}
-			net.See(names)
+			net.See(all)
 			for _, s := range servers {
 				<-s.work.Ready()
 			}
+			servers = servers[:3]
 			var acked atomic.Int64
 			ctx, cancel := context.WithCancel(context.Background())
 			var wg sync.WaitGroup
@@ -248,19 +265,19 @@ func TestNoStaleReadWhateverTheNetworkDoes(t *testing.T) {
 					}
 				})
 			}
-			for i := range 60 {
+			for i := range steps {
 				switch r.IntN(4) {
 				case 0:
 					a, b := r.IntN(3), r.IntN(3)
 					if a != b {
 						net.Cut(names[a], names[b])
 						if r.IntN(2) == 0 {
-							net.See([]string{names[a]}, names[b], names[3-a-b])
+							net.See(append([]string{names[a]}, rest...), names[b], names[3-a-b])
 						}
 					}
 				case 1:
 					net.Heal()
-					net.See(names)
+					net.See(all)
 				default:
 					db.write("k", i+1)
 					if err := servers[r.IntN(3)].cache.Changed(ctx, "k"); err == nil {

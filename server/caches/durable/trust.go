@@ -12,7 +12,7 @@ import (
 
 const (
 	// doubtLimit bounds what it takes to make everybody doubt: a lease of Work
-	// (2 s) where somebody does not answer, and as much again.
+	// (2 s, 4 s in a large site) where somebody does not answer, and some more.
 	doubtLimit = 5 * time.Second
 	// raiseLimit is how long one try to raise the floors may take.
 	raiseLimit = 5 * time.Second
