@@ -147,7 +147,7 @@ func (s *sessionCaches) enter(ctx context.Context) error {
 	if len(s.all) == 0 {
 		return nil
 	}
-	if err := s.store.Enter(ctx); err != nil || len(s.g.now.Load().imports) == 0 {
+	if err := s.store.Enter(ctx); err != nil || !s.g.imported {
 		return err
 	}
 	return s.store.Doubt(ctx)

@@ -36,6 +36,8 @@ type identity struct {
 	discovery discovery
 	mesh      atomic.Pointer[caches.Mesh] // nil until it was joined
 	listeners map[string]net.Listener     // by binding name
+	imported  bool                        // this boot has changed the database past the caches
+	take      func()                      // frees the cluster's port for its node, nil when there is none
 	web       []webListener
 }
 
@@ -75,6 +77,9 @@ func newIdentity(ctx context.Context, env environment, cfg servergroups.ServerCo
 	if err := g.listen(ctx); err != nil {
 		g.closeListeners()
 		return nil, err
+	}
+	if l := g.listeners[g.clusterPort()]; l != nil {
+		g.take = cluster.Hold(l)
 	}
 	g.health = health.New(health.Config{Listener: g.listeners[healthBinding], Gatherer: g.metrics, Log: env.logger("server.health")})
 	g.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{

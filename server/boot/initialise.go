@@ -122,6 +122,9 @@ func (g *identity) importFiles(ctx context.Context, store storage.Store, s *sett
 		if err != nil {
 			return problem.Invalid.Errorf("cannot import %s: %w", file, err)
 		}
+		for _, realm := range report.Realms {
+			g.imported = g.imported || !realm.Ignored
+		}
 		for _, line := range report.Lines() {
 			g.Log.Info().Str("file", file).Msg(line)
 		}

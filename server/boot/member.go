@@ -28,6 +28,7 @@ func (g *identity) joinCluster(ctx context.Context) (mesh caches.Mesh, joined <-
 		return nil, nil, nil, err
 	}
 	g.say("joining the cluster")
+	g.take()
 	node, err := cluster.New(cluster.Config{
 		Host: g.cfg.Host, Server: g.cfg.Name, Site: g.cfg.Site, Name: g.cfg.Group, Revision: g.cfg.Revision,
 		Listener: listener, Advertise: g.advertised(listener), Identity: m.id, Discovery: g.discovery, Clock: g.Clock, Log: g.logger("server.cluster"),
