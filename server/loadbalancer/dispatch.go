@@ -107,6 +107,9 @@ func (p *passage) round(last bool) (*http.Response, error) {
 		p.route, p.sticky = m.Route, sticky
 		p.attempts++
 		tried = append(tried, m)
+		if !safe(p.r.Method) && p.pool.cutLately(m) {
+			p.forget() // what may not be repeated gets a connection that certainly stands
+		}
 		resp, connected, failure := p.try(p.r, m, p.body, func() bool { return mayRepeat(p.r, p.body) && len(tried) < p.settings.Attempts })
 		switch {
 		case failure != nil:
@@ -149,6 +152,7 @@ func (p *passage) failed(m *member, connected bool, err error) (again bool) {
 	p.owed, p.paid = true, errors.Is(err, errSilent)
 	if connected {
 		p.reached++
+		p.pool.wasCut(m)
 		p.forget() // a server that died took its idle connections with it: nobody else is to find out by a request
 	}
 	return !connected && p.body.again() || mayRepeat(p.r, p.body)

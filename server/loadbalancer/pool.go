@@ -59,6 +59,7 @@ type member struct {
 	sick     int       // failed probes in a row
 	silent   int       // of them, the last that nobody answered
 	down     bool      // by its probes
+	cut      time.Time // when a connection of it ended without the answer
 	closed   time.Time // when it last refused a request; zero: it did not since it came
 }
 
@@ -249,6 +250,26 @@ func (p *pool) failed(m *member, unreachable bool) bool {
 	m.ejection = min(p.settings.LastEjection, max(firstEjection, 2*m.ejection))
 	m.ejected = now.Add(m.ejection)
 	return true
+}
+
+// cutFor is how long after the end of one connection without its answer the others
+// of that server are not trusted.
+const cutFor = time.Second
+
+// wasCut notes that a connection ended without the answer.
+func (p *pool) wasCut(m *member) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m.cut = p.clock.Now()
+}
+
+// cutLately reports whether connections of the member may be dead without our
+// knowing: one was a moment ago. An answer that was on its way when the server died
+// still counts as success, and leaves a dead connection behind it.
+func (p *pool) cutLately(m *member) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !m.cut.IsZero() && p.clock.Now().Sub(m.cut) < cutFor
 }
 
 // routesIn are the ends of a cookie's value that may be a route: all that
