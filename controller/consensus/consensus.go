@@ -178,11 +178,13 @@ func Open(cfg Config) (*Node, error) {
 	return n, nil
 }
 
+// lockPatience is how long the log's lock is waited for: a process that another
+// controller is just starting holds it between its fork and its exec.
+const lockPatience = 5 * time.Second
+
 func openStore(dir string) (*raftboltdb.BoltStore, error) {
 	path := filepath.Join(dir, "log.db")
-	// The timeout is for the file lock: another process that holds it will not
-	// let go.
-	store, err := raftboltdb.New(raftboltdb.Options{Path: path, BoltOptions: &bbolt.Options{Timeout: time.Second}, MsgpackUseNewTimeFormat: true})
+	store, err := raftboltdb.New(raftboltdb.Options{Path: path, BoltOptions: &bbolt.Options{Timeout: lockPatience}, MsgpackUseNewTimeFormat: true})
 	if err != nil {
 		return nil, problem.WithHint(problem.Unavailable.Errorf("cannot open the log %s: %w", path, err), "is another controller running in this directory?")
 	}
