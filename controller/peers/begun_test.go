@@ -21,6 +21,7 @@ import (
 type leader struct {
 	peers.Domain
 	execute func() ([]byte, error)
+	records revocations
 }
 
 func (l *leader) ExecuteFor(context.Context, []byte, []byte) ([]byte, error) { return l.execute() }
@@ -72,7 +73,7 @@ func lead(t *testing.T, l *leader) (*peers.Client, func()) {
 		t.Fatal(err)
 	}
 	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(identity(t, "c1", ca).ServerWithChain(false, nil))))
-	peerlink.RegisterPeerLinkServer(server, &peers.Server{Domain: l})
+	peerlink.RegisterPeerLinkServer(server, &peers.Server{Domain: l, Authority: authority.New(authority.Config{Records: &l.records, Clock: clock.Real()})})
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	c := peers.NewClient(place{listener.Addr().String()}, identity(t, "c2", ca), nil)
