@@ -26,6 +26,7 @@ const traceLines = 2000
 type server struct {
 	config Config
 	turns  *turns
+	crowd  *crowd
 	log    *logfile
 	inbox  chan func()
 	done   chan struct{}
@@ -55,8 +56,8 @@ type server struct {
 	answers []func()
 }
 
-func newServer(c Config, t *turns, spec Spec) *server {
-	v := &server{config: c, turns: t, spec: spec, inbox: make(chan func(), 64), done: make(chan struct{}),
+func newServer(c Config, t *turns, crowd *crowd, spec Spec) *server {
+	v := &server{config: c, turns: t, crowd: crowd, spec: spec, inbox: make(chan func(), 64), done: make(chan struct{}),
 		log: &logfile{path: filepath.Join(spec.Dir, "log", "server.log")}}
 	v.status = Status{Name: spec.Name, State: Disabled, Since: c.Clock.Now()}
 	if spec.AutoStart {
@@ -189,7 +190,7 @@ func (v *server) spawn() error {
 	token, err := v.config.Link.Expect(v.spec.Name)
 	var h *handle
 	if err == nil {
-		h, err = spawn(v.spec, token, v.log, v.config.Journal, v.config.Clock)
+		h, err = spawn(v.spec, v.crowd, token, v.log, v.config.Journal, v.config.Clock)
 	}
 	if err != nil {
 		v.ended(Exit{Problem: err.Error()})

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -18,7 +19,7 @@ import (
 // agent leaves a server that nobody knows of: the process waits on its
 // standard input for the token, which it gets only after the journal has it.
 // An end of file instead of a token tells it to end.
-func spawn(spec Spec, token string, log *logfile, journal Journal, c clock.Clock) (*handle, error) {
+func spawn(spec Spec, c *crowd, token string, log *logfile, journal Journal, clk clock.Clock) (*handle, error) {
 	if len(spec.Command) == 0 {
 		return nil, problem.Invalid.Errorf("cannot start server %q: no command is configured", spec.Name)
 	}
@@ -41,9 +42,9 @@ func spawn(spec Spec, token string, log *logfile, journal Journal, c clock.Clock
 	}
 	defer func() { _ = give.Close() }()
 
-	pid, err := spec.launch(spec.Command[0], stdin, output)
+	pid, err := spec.launch(spec.Command[0], c.env(), stdin, output)
 	if err != nil && spec.Spare != "" {
-		if spare, spareErr := spec.launch(spec.Spare, stdin, output); spareErr == nil {
+		if spare, spareErr := spec.launch(spec.Spare, c.env(), stdin, output); spareErr == nil {
 			fmt.Fprintf(output, "started with the agent's own program: %v\n", err)
 			pid, err = spare, nil
 		}
@@ -53,7 +54,7 @@ func spawn(spec Spec, token string, log *logfile, journal Journal, c clock.Clock
 		return nil, problem.Invalid.Errorf("cannot start server %q: %w", spec.Name, err)
 	}
 
-	h, err := introduce(spec, pid, journal, c)
+	h, err := introduce(spec, pid, journal, clk)
 	if err == nil {
 		_, err = fmt.Fprintln(give, token)
 	}
@@ -64,16 +65,17 @@ func spawn(spec Spec, token string, log *logfile, journal Journal, c clock.Clock
 		if h != nil {
 			h.release()
 		}
-		return nil, errors.Join(problem.Internal.Errorf("cannot start server %q: %w", spec.Name, err), journal.Ended(spec.Name, Exit{At: c.Now(), Problem: err.Error()}))
+		return nil, errors.Join(problem.Internal.Errorf("cannot start server %q: %w", spec.Name, err), journal.Ended(spec.Name, Exit{At: clk.Now(), Problem: err.Error()}))
 	}
 	return h, nil
 }
 
-// launch starts a program as the server's process.
-func (spec Spec) launch(program string, stdin, output *os.File) (pid int, err error) {
+// launch starts a program as the server's process. What the spec's environment says
+// overrides share.
+func (spec Spec) launch(program string, share []string, stdin, output *os.File) (pid int, err error) {
 	cmd := exec.Command(program, spec.Command[1:]...)
 	cmd.Dir = spec.Dir
-	cmd.Env = append(append([]string{}, spec.Env...), memoryEnv(spec.MemoryLimit)...)
+	cmd.Env = slices.Concat(share, spec.Env, memoryEnv(spec.MemoryLimit))
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, output, output
 	// A session of its own: signals of the agent's terminal do not reach it,
 	// it outlives the agent, and what it spawns can be found again.

@@ -32,7 +32,8 @@ type Spec struct {
 	Spare string
 	// Dir holds the server's log, data and tmp, and is its working directory.
 	Dir string
-	// Env is the whole environment, name=value; the supervisor adds GOMEMLIMIT.
+	// Env is the whole environment, name=value; the supervisor adds GOMEMLIMIT,
+	// and GOMAXPROCS where servers crowd the processors and it is not given.
 	Env []string
 	// MemoryLimit is in bytes; 0 means none.
 	MemoryLimit int64
@@ -128,6 +129,7 @@ type Config struct {
 type Supervisor struct {
 	config Config
 	turns  *turns
+	crowd  *crowd
 	group  sync.WaitGroup
 
 	mu      sync.Mutex
@@ -146,7 +148,7 @@ func New(c Config) *Supervisor {
 	if c.Starts == 0 {
 		c.Starts = 2 * runtime.GOMAXPROCS(0)
 	}
-	return &Supervisor{config: c, turns: newTurns(c.Starts), servers: map[string]*server{}}
+	return &Supervisor{config: c, turns: newTurns(c.Starts), crowd: &crowd{processors: runtime.GOMAXPROCS(0)}, servers: map[string]*server{}}
 }
 
 // Define makes a server known, DISABLED or STOPPED as its AutoStart says, or
@@ -167,8 +169,9 @@ func (s *Supervisor) define(spec Spec) (*server, error) {
 	}
 	v := s.servers[spec.Name]
 	if v == nil {
-		v = newServer(s.config, s.turns, spec)
+		v = newServer(s.config, s.turns, s.crowd, spec)
 		s.servers[spec.Name] = v
+		s.crowd.servers.Store(int64(len(s.servers)))
 		s.group.Go(v.run)
 	}
 	return v, nil
@@ -210,6 +213,7 @@ func (s *Supervisor) Forget(name string) error {
 	}
 	s.mu.Lock()
 	delete(s.servers, name)
+	s.crowd.servers.Store(int64(len(s.servers)))
 	s.mu.Unlock()
 	return nil
 }
