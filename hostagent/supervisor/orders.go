@@ -25,7 +25,7 @@ func (v *server) wake() {
 		}
 		arrived, err := w.until(v.status)
 		if !arrived && err == nil && v.ending {
-			err = problem.Unavailable.Errorf("cannot wait for server %q: the agent is stopping", v.spec.Name)
+			err = problem.Unavailable.Errorf("cannot wait for server %q: the agent is stopping", v.name)
 		}
 		if arrived || err != nil {
 			w.done <- err

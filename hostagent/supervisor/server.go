@@ -27,6 +27,7 @@ type server struct {
 	config Config
 	turns  *turns
 	crowd  *crowd
+	name   string
 	log    *logfile
 	inbox  chan func()
 	done   chan struct{}
@@ -57,7 +58,7 @@ type server struct {
 }
 
 func newServer(c Config, t *turns, crowd *crowd, spec Spec) *server {
-	v := &server{config: c, turns: t, crowd: crowd, spec: spec, inbox: make(chan func(), 64), done: make(chan struct{}),
+	v := &server{config: c, turns: t, crowd: crowd, name: spec.Name, spec: spec, inbox: make(chan func(), 64), done: make(chan struct{}),
 		log: &logfile{path: filepath.Join(spec.Dir, "log", "server.log")}}
 	v.status = Status{Name: spec.Name, State: Disabled, Since: c.Clock.Now()}
 	if spec.AutoStart {
@@ -112,9 +113,9 @@ func (v *server) do(ctx context.Context, f func()) error {
 	case <-ran:
 		return nil
 	case <-v.done:
-		return problem.Unavailable.Errorf("cannot reach server %q: its supervision has ended", v.spec.Name)
+		return problem.Unavailable.Errorf("cannot reach server %q: its supervision has ended", v.name)
 	case <-ctx.Done():
-		return problem.Timeout.Errorf("cannot reach server %q: %w", v.spec.Name, ctx.Err())
+		return problem.Timeout.Errorf("cannot reach server %q: %w", v.name, ctx.Err())
 	}
 }
 
