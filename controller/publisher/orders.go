@@ -75,36 +75,33 @@ func (p *Publisher) Order(ctx context.Context, name string, o Order) (json.RawMe
 // that an order that follows a change finds what the change made. A host that is
 // away, refused it or takes longer than takePatience is not waited for.
 func (p *Publisher) Settle(ctx context.Context, name string) {
-	timer := p.clock.NewTimer(takePatience)
-	defer timer.Stop()
-	for {
+	p.until(ctx, takePatience, func() (bool, <-chan struct{}) {
 		h, changed := p.Host(name)
 		current, err := p.Current(name)
-		if err != nil || current || !h.Connected || h.Problem != "" {
-			return
-		}
-		select {
-		case <-changed:
-		case <-timer.C:
-			return
-		case <-ctx.Done():
-			return
-		}
-	}
+		return err != nil || current || !h.Connected || h.Problem != "", changed
+	})
 }
 
 // hear waits for a host that may be connected to another controller: one that has
 // just begun to lead does not know yet. See heardFromAll.
 func (p *Publisher) hear(ctx context.Context, name string) {
-	timer := p.clock.NewTimer(settle)
-	defer timer.Stop()
-	for {
+	p.until(ctx, settle, func() (bool, <-chan struct{}) {
 		p.mu.Lock()
+		defer p.mu.Unlock()
 		h := p.hosts[name]
 		unknown := p.leads && (h == nil || h.route == nil) && !p.heardFromAll()
-		changed := p.changed
-		p.mu.Unlock()
-		if !unknown {
+		return !unknown, p.changed
+	})
+}
+
+// until waits until done says so, which is asked again when its channel is closed,
+// and no longer than limit.
+func (p *Publisher) until(ctx context.Context, limit time.Duration, done func() (bool, <-chan struct{})) {
+	timer := p.clock.NewTimer(limit)
+	defer timer.Stop()
+	for {
+		yes, changed := done()
+		if yes {
 			return
 		}
 		select {
