@@ -32,24 +32,6 @@ type Config struct {
 	Clock  clock.Clock
 }
 
-// Ports are where the demo listens on the loopback interface.
-type Ports struct {
-	Balancer int // the balancer's http port
-	OneShift int // port offset of server-one
-	TwoShift int // port offset of server-two
-	Native   int // controller: hosts and management, gRPC
-	HTTP     int // controller: console and HTTP management API
-	Raft     int // controller: replication
-	Health   int // health and metrics of a server, before its offset
-	Cluster  int // cluster traffic of a server, before its offset
-	Hosts    int // health and metrics of the first host's agent; the second's is the next
-}
-
-// DefaultPorts are those that the documentation names.
-func DefaultPorts() Ports {
-	return Ports{Balancer: 8080, OneShift: 150, TwoShift: 250, Native: 9999, HTTP: 9990, Raft: 9998, Health: 9000, Cluster: 7600, Hosts: 9001}
-}
-
 // Demo is a running demo.
 type Demo struct {
 	cfg        Config

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 
 	"github.com/gatehouse-idp/gatehouse/demo"
@@ -58,9 +57,12 @@ func (c demoCommand) Run(ctx context.Context, env Env) error {
 // check runs on ports that are free now, in a folder that it removes when all
 // held and keeps for inspection when not.
 func (demoCommand) check(ctx context.Context, cfg demo.Config) (err error) {
-	if cfg.Ports, err = freePorts(); err != nil {
+	ports, release, err := demo.FreePorts()
+	if err != nil {
 		return err
 	}
+	defer release()
+	cfg.Ports = ports
 	temporary := cfg.Dir == ""
 	if temporary {
 		if cfg.Dir, err = os.MkdirTemp("", "gatehouse-demo-"); err != nil {
@@ -78,29 +80,4 @@ func (demoCommand) check(ctx context.Context, cfg demo.Config) (err error) {
 		return os.RemoveAll(cfg.Dir)
 	}
 	return nil
-}
-
-// freePorts finds a base so that every port of the demo is free: the balancer,
-// both servers, their health and cluster ports, and the controller's.
-func freePorts() (demo.Ports, error) {
-	for base := 20000; base < 60000; base += 500 {
-		p := demo.Ports{Balancer: base, Health: base + 10, Cluster: base + 20, Native: base + 30, HTTP: base + 31, Raft: base + 32, Hosts: base + 33, OneShift: 100, TwoShift: 200}
-		if allFree(p.Native, p.HTTP, p.Raft, p.Hosts, p.Hosts+1) && allFree(p.Balancer, p.Health, p.Cluster) &&
-			allFree(p.Balancer+p.OneShift, p.Health+p.OneShift, p.Cluster+p.OneShift) &&
-			allFree(p.Balancer+p.TwoShift, p.Health+p.TwoShift, p.Cluster+p.TwoShift) {
-			return p, nil
-		}
-	}
-	return demo.Ports{}, problem.Unavailable.Errorf("cannot find free ports between 20000 and 60000 for the demo")
-}
-
-func allFree(ports ...int) bool {
-	for _, p := range ports {
-		l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: p})
-		if err != nil {
-			return false
-		}
-		l.Close()
-	}
-	return true
 }
