@@ -16,8 +16,9 @@ import (
 )
 
 // stopGrace is how long a process may take to stop after it was asked: an
-// agent stops its servers, whose requests in flight finish first.
-const stopGrace = 20 * time.Second
+// agent stops its servers, whose requests in flight finish first, and on a busy
+// machine all of it is slow. Nobody waits for it but who has to kill.
+const stopGrace = time.Minute
 
 // process is one process of the demo: a controller or an agent. It ends when
 // it is told to, or when the demo itself dies: its standard input is a pipe
