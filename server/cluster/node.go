@@ -23,6 +23,7 @@ type Node struct {
 	log     zerolog.Logger
 	gossip  *gossip
 	plane   *plane
+	proof   handshake
 	joined  chan struct{}
 	members sync.Mutex // guards the fields below
 	self    Member
@@ -63,7 +64,7 @@ func New(cfg Config) (*Node, error) {
 		return nil, problem.Invalid.Errorf("cannot join the cluster as %q: %w", name, err)
 	}
 	n := &Node{
-		cfg: cfg, log: cfg.Log,
+		cfg: cfg, log: cfg.Log, proof: newMutualTLS(cfg.Identity),
 		joined: make(chan struct{}), changed: make(chan struct{}),
 		seen: map[string]Member{}, missing: map[string]Member{}, left: map[string]int64{},
 		self: Member{

@@ -39,7 +39,7 @@ type site struct {
 	t         testing.TB
 	authority *certs.Authority
 	directory *cluster.Directory
-	air       *air // nil: loopback
+	air       *air // plain connections in memory; nil: TLS over loopback
 	addrs     []string
 }
 
@@ -117,7 +117,11 @@ func (s *site) launch(server string, change ...func(*cluster.Config)) *running {
 	for _, c := range change {
 		c(&cfg)
 	}
-	node, err := cluster.New(cfg)
+	create := cluster.New
+	if s.air != nil {
+		create = cluster.NewPlain
+	}
+	node, err := create(cfg)
 	if err != nil {
 		s.t.Fatal(err)
 	}

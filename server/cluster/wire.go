@@ -48,9 +48,47 @@ func nodeOf(cert *x509.Certificate) (string, error) {
 	return "", problem.Forbidden.Errorf("cannot let %q into the cluster: only holders of gatehouse:/server/<host>/<name> are members", holder)
 }
 
-func isServer(cert *x509.Certificate) error {
-	_, err := nodeOf(cert)
-	return err
+// handshake makes a connection one whose far end has proven which node it is.
+// It is mutualTLS but in tests whose time is virtual: there Go's race detector
+// does not bear TLS.
+type handshake interface {
+	// toMember calls a member; check refuses a node that is not the one meant.
+	toMember(ctx context.Context, raw net.Conn, check func(node string) error) (net.Conn, error)
+	// fromMember learns which member calls.
+	fromMember(ctx context.Context, raw net.Conn) (conn net.Conn, from string, err error)
+}
+
+// mutualTLS proves nodes by their certificates.
+type mutualTLS struct {
+	identity *certs.Identity
+	server   *tls.Config
+}
+
+func newMutualTLS(identity *certs.Identity) mutualTLS {
+	return mutualTLS{identity, identity.Server(true, func(cert *x509.Certificate) error {
+		_, err := nodeOf(cert)
+		return err
+	})}
+}
+
+func (m mutualTLS) toMember(ctx context.Context, raw net.Conn, check func(node string) error) (net.Conn, error) {
+	conn := tls.Client(raw, m.identity.Client(func(peer *x509.Certificate) error {
+		node, err := nodeOf(peer)
+		if err == nil {
+			err = check(node)
+		}
+		return err
+	}))
+	return conn, conn.HandshakeContext(ctx)
+}
+
+func (m mutualTLS) fromMember(ctx context.Context, raw net.Conn) (net.Conn, string, error) {
+	conn := tls.Server(raw, m.server)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		return conn, "", err
+	}
+	from, err := nodeOf(conn.ConnectionState().PeerCertificates[0])
+	return conn, from, err
 }
 
 // dial connects to addr for one purpose. With a name, nobody else may answer.
@@ -61,14 +99,12 @@ func (n *Node) dial(ctx context.Context, addr, name string, purpose byte) (net.C
 	if err != nil {
 		return nil, err
 	}
-	conn := tls.Client(raw, n.cfg.Identity.Client(func(peer *x509.Certificate) error {
-		got, err := nodeOf(peer)
-		if err == nil && name != "" && got != name {
-			err = &otherNode{want: name, got: got}
+	conn, err := n.proof.toMember(ctx, raw, func(node string) error {
+		if name != "" && node != name {
+			return &otherNode{want: name, got: node}
 		}
-		return err
-	}))
-	err = conn.HandshakeContext(ctx)
+		return nil
+	})
 	if err == nil {
 		_, err = conn.Write([]byte{purpose})
 	}
@@ -95,7 +131,6 @@ func isGone(err error) bool {
 func (n *Node) accept(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	config := n.cfg.Identity.Server(true, isServer)
 	for {
 		raw, err := n.cfg.Listener.Accept()
 		if errors.Is(err, net.ErrClosed) || ctx.Err() != nil {
@@ -112,18 +147,18 @@ func (n *Node) accept(ctx context.Context) {
 			t.Stop()
 			continue
 		}
-		wg.Go(func() { n.welcome(ctx, tls.Server(raw, config)) })
+		wg.Go(func() { n.welcome(ctx, raw) })
 	}
 }
 
 // welcome learns who calls and what for, and serves them.
-func (n *Node) welcome(ctx context.Context, conn *tls.Conn) {
-	stop := context.AfterFunc(ctx, func() { conn.NetConn().Close() })
+func (n *Node) welcome(ctx context.Context, raw net.Conn) {
+	stop := context.AfterFunc(ctx, func() { raw.Close() })
 	defer stop()
-	from, purpose, err := n.greet(ctx, conn)
+	conn, from, purpose, err := n.greet(ctx, raw)
 	if err != nil {
 		if ctx.Err() == nil && !errors.Is(err, io.EOF) {
-			n.log.Warn().Err(err).Stringer("address", conn.RemoteAddr()).Msg("refused a connection to the cluster")
+			n.log.Warn().Err(err).Stringer("address", raw.RemoteAddr()).Msg("refused a connection to the cluster")
 		}
 		conn.Close()
 		return
@@ -142,20 +177,17 @@ func (n *Node) welcome(ctx context.Context, conn *tls.Conn) {
 	}
 }
 
-func (n *Node) greet(ctx context.Context, conn *tls.Conn) (from string, purpose byte, err error) {
+func (n *Node) greet(ctx context.Context, raw net.Conn) (conn net.Conn, from string, purpose byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, max(handshakeLimit, n.waitFor()))
 	defer cancel()
-	defer context.AfterFunc(ctx, func() { conn.NetConn().Close() })()
-	if err := conn.HandshakeContext(ctx); err != nil {
-		return "", 0, err
-	}
-	from, err = nodeOf(conn.ConnectionState().PeerCertificates[0])
+	defer context.AfterFunc(ctx, func() { raw.Close() })()
+	conn, from, err = n.proof.fromMember(ctx, raw)
 	if err != nil {
-		return "", 0, err
+		return conn, "", 0, err
 	}
 	var first [1]byte
 	_, err = io.ReadFull(conn, first[:])
-	return from, first[0], err
+	return conn, from, first[0], err
 }
 
 // splitAddr parses host:port.
