@@ -129,15 +129,22 @@ func (e *Engine) present(ctx context.Context, host string, patience time.Duratio
 	})
 }
 
-// taken waits until the host has taken the newest revision.
+// taken waits until the host has taken the newest revision, and has told of its
+// servers: a new leader hears of a host before it hears of them, and would take
+// each for one that is not there yet.
 func (e *Engine) taken(ctx context.Context, host string) error {
-	why := "host " + host + " has not taken the revision"
+	why := ""
 	return e.await(ctx, takeTimeout, &why, func(hosts map[string]publisher.HostState) (bool, error) {
+		why = "host " + host + " has not taken the revision"
 		h := hosts[host]
 		if h.Problem != "" {
 			return false, problem.Precondition.Errorf("host %s refused the revision: %s", host, h.Problem)
 		}
 		current, err := e.hosts.Current(host)
+		if err == nil && h.Connected && current && h.Servers == nil {
+			why = "host " + host + " has not told of its servers"
+			return false, nil
+		}
 		return h.Connected && current, err
 	})
 }

@@ -114,6 +114,50 @@ func TestAHostThatIsAwayIsWaitedForOrSkippedAsThePlanSays(t *testing.T) {
 	}
 }
 
+// A new leader hears of a host before it hears of its servers: what it has not
+// heard of yet runs, and is restarted all the same.
+func TestAHostThatHasNotToldOfItsServersIsWaitedFor(t *testing.T) {
+	tell := func(s *stage, servers []*hostlink.ServerStatus) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		h := s.hosts["h1"]
+		h.Servers = servers
+		s.hosts["h1"] = h
+		close(s.changed)
+		s.changed = make(chan struct{})
+	}
+	for _, tt := range []struct {
+		name   string
+		after  time.Duration // 0: never
+		state  State
+		states string
+		orders string
+		says   string
+	}{
+		{"it tells", 5 * time.Second, Done, "done done", "h1/a restart, h2/b restart", ""},
+		{"it never tells", 0, Failed, "failed pending", "", "host h1 has not told of its servers within 30s"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				s := newStage("h1/a", "h2/b")
+				r := s.rollout(t, "g")
+				untold := s.hosts["h1"].Servers
+				tell(s, nil)
+				if tt.after > 0 {
+					time.AfterFunc(tt.after, func() { tell(s, untold) })
+				}
+				r = s.carryThis(t, r, func() {})
+				if r.State != tt.state || states(r) != tt.states || !strings.Contains(r.Problem, tt.says) {
+					t.Errorf("%s: %s: %s", r.State, states(r), r.Problem)
+				}
+				if s.told() != tt.orders {
+					t.Errorf("orders %s, want %s", s.told(), tt.orders)
+				}
+			})
+		})
+	}
+}
+
 func TestAGateThatIsNotPassedInTimeFails(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
