@@ -176,6 +176,21 @@ func until(t *testing.T, what string, ok func() bool) {
 	}
 }
 
+// eventually waits as until does, and says in vain what the last look at it was.
+func eventually(t *testing.T, what string, look func() (ok bool, saw any)) {
+	t.Helper()
+	var saw any
+	defer func() {
+		if t.Failed() {
+			t.Logf("%s: last seen was %+v", what, saw)
+		}
+	}()
+	until(t, what, func() (ok bool) {
+		ok, saw = look()
+		return ok
+	})
+}
+
 // hostOperations are a host's file: servers, all of the group web.
 func hostOperations(t *testing.T, host string, servers ...string) []byte {
 	t.Helper()

@@ -13,6 +13,7 @@ import (
 	"github.com/gatehouse-idp/gatehouse/controller/peers"
 	"github.com/gatehouse-idp/gatehouse/controller/publisher"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
+	"github.com/gatehouse-idp/gatehouse/profiles"
 	"github.com/gatehouse-idp/gatehouse/proto/hostlink"
 )
 
@@ -92,4 +93,10 @@ type registrar struct{ *parts }
 // Register implements publisher.Registrar.
 func (r registrar) Register(ctx context.Context, host string, operations []byte) error {
 	return r.desk.Register(ctx, host, operations)
+}
+
+// knowsHost reports whether the domain has a host of that name, or awaits it.
+func (p *parts) knowsHost(name string) bool {
+	tree, _, _ := p.replica.Model()
+	return tree.Has(profiles.Address{{Type: "host", Name: name}}) || p.authority.Invited(authority.RoleHost, name)
 }

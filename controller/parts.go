@@ -77,7 +77,7 @@ func (c *Controller) assemble(in installation) (*parts, error) {
 	}
 	p.leader = peers.NewClient(p, p.identity, p.allow)
 	p.replica = replica.New(node, machine, p.leader, c.cfg.Clock)
-	p.publisher = publisher.New(publisher.Config{Source: p.replica, Registrar: registrar{p}, Version: c.cfg.Version, Clock: c.cfg.Clock, Log: c.cfg.Log})
+	p.publisher = publisher.New(publisher.Config{Source: p.replica, Registrar: registrar{p}, Knows: p.knowsHost, Version: c.cfg.Version, Clock: c.cfg.Clock, Log: c.cfg.Log})
 	p.authority = authority.New(authority.Config{Records: p.replica, Presence: p.publisher, Clock: c.cfg.Clock})
 	p.revoking.Store(p.authority)
 	p.desk = operations.New(operations.Config{

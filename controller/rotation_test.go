@@ -273,13 +273,13 @@ func TestARotationGoesOnUnderAnotherLeader(t *testing.T) {
 		_, err := all["c2"].try("remove-host", "", "name", "h2")
 		return err == nil || problem.Is(err, problem.NotFound)
 	})
-	until(t, "the rotation goes on by itself", func() bool {
-		r, err := all["c2"].try("read-resource", authorityAt)
+	eventually(t, "the rotation goes on by itself", func() (bool, any) {
+		r, err := all["c2"].try("read-resource", authorityAt, "include-runtime", true)
 		if err != nil {
-			return false
+			return false, err
 		}
 		var now authorityNow
 		decode(t, r.Result, &now)
-		return now.Phase == "settled" && now.Fingerprint != first && h.Issuer() == now.Fingerprint
+		return now.Phase == "settled" && now.Fingerprint != first && h.Issuer() == now.Fingerprint, r.Result
 	})
 }

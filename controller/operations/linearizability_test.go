@@ -93,7 +93,7 @@ func (e *ensemble) start(name string) *node {
 	n := &node{name: name}
 	way := wayToLeader{e, n}
 	n.rep = replica.New(raft, machine, way, clock.Real())
-	pub := publisher.New(publisher.Config{Source: n.rep, Clock: clock.Real(), Log: zerolog.Nop()})
+	pub := publisher.New(publisher.Config{Source: n.rep, Knows: func(string) bool { return true }, Clock: clock.Real(), Log: zerolog.Nop()})
 	auth := authority.New(authority.Config{Records: n.rep, Presence: pub, Clock: clock.Real()})
 	n.desk = operations.New(operations.Config{Replica: n.rep, Leader: way, Authority: auth, Publisher: pub, Clock: clock.Real(), Log: zerolog.Nop()})
 	ctx, cancel := context.WithCancel(context.Background())

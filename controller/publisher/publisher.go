@@ -42,6 +42,8 @@ type Registrar interface {
 type Config struct {
 	Source    Source
 	Registrar Registrar
+	// Knows reports whether the domain has a host of that name, or awaits it.
+	Knows func(host string) bool
 	// Version is the program's, for people.
 	Version string
 	Clock   clock.Clock
@@ -52,6 +54,7 @@ type Config struct {
 type Publisher struct {
 	source    Source
 	registrar Registrar
+	knows     func(host string) bool
 	speaks    hostlink.Speaks
 	clock     clock.Clock
 	log       zerolog.Logger
@@ -131,6 +134,7 @@ func New(cfg Config) *Publisher {
 	return &Publisher{
 		source:    cfg.Source,
 		registrar: cfg.Registrar,
+		knows:     cfg.Knows,
 		speaks:    hostlink.Speaks{Oldest: hostlink.OldestProtocol, Newest: hostlink.NewestProtocol, Version: cfg.Version},
 		clock:     cfg.Clock,
 		log:       cfg.Log,
@@ -153,8 +157,8 @@ func (p *Publisher) Run(ctx context.Context) error {
 	return nil
 }
 
-// Hosts gives the state of every host that was ever seen since this controller
-// started, by name, and a channel that is closed when one changes.
+// Hosts gives the state of every host of the domain that was ever seen since this
+// controller started, by name, and a channel that is closed when one changes.
 func (p *Publisher) Hosts() (map[string]HostState, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -221,11 +225,12 @@ func (p *Publisher) CutOff(trusted []string) {
 	}
 }
 
-// Recheck ends the links of this controller's hosts that may be connected no more.
-// It is called whenever that may have changed.
+// Recheck ends the links of this controller's hosts that may be connected no more,
+// and forgets hosts that were removed. It is called whenever that may have changed.
 func (p *Publisher) Recheck() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.forgetRemoved()
 	for name, h := range p.hosts {
 		if l, ours := h.route.(*link); ours {
 			if err := l.allowed(); err != nil {

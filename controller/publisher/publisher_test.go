@@ -26,6 +26,19 @@ type source struct {
 	tree     profiles.Tree
 	revision uint64
 	newer    chan struct{}
+	removed  map[string]bool // hosts that the domain does not know; it knows all others
+}
+
+func (s *source) knows(host string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.removed[host]
+}
+
+func (s *source) remove(host string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.removed = map[string]bool{host: true}
 }
 
 func (s *source) Model() (profiles.Tree, uint64, <-chan struct{}) {
@@ -101,7 +114,7 @@ func (p *pipe) servers(names ...string) {
 func inBubble(t *testing.T, test func(t *testing.T, p *Publisher, s *source, ctx context.Context)) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &source{tree: fullHost(t, 2), revision: 1, newer: make(chan struct{})}
-		p := New(Config{Source: s, Clock: clock.Real(), Log: zerolog.Nop()})
+		p := New(Config{Source: s, Knows: s.knows, Clock: clock.Real(), Log: zerolog.Nop()})
 		ctx, cancel := context.WithCancel(context.Background())
 		var running sync.WaitGroup
 		running.Go(func() { _ = p.Run(ctx) })
@@ -209,6 +222,70 @@ func TestAHostThatMayBeConnectedNoMoreIsCutOffWheneverThatIsDecided(t *testing.T
 		if state, _ := p.Host("h"); state.Connected {
 			t.Error("it counts as connected")
 		}
+	})
+}
+
+func TestNothingRemainsOfAHostThatWasRemoved(t *testing.T) {
+	remains := func(t *testing.T, p *Publisher, when string) {
+		t.Helper()
+		if all, _ := p.Hosts(); len(all) != 0 {
+			t.Errorf("%s: its state is still %+v", when, all["h"])
+		}
+	}
+	begin := func(p *Publisher, ctx context.Context) (*pipe, <-chan error, context.CancelFunc) {
+		ctx, cut := context.WithCancel(ctx)
+		host, ended := newPipe(ctx, "i"), make(chan error, 1)
+		go func() { ended <- p.Serve("h", host, anyone) }()
+		drain(host)
+		return host, ended, cut
+	}
+	t.Run("by another controller, before its link ends", func(t *testing.T) {
+		inBubble(t, func(t *testing.T, p *Publisher, s *source, ctx context.Context) {
+			_, ended, cut := begin(p, ctx)
+			s.remove("h")
+			p.Recheck()
+			if state, _ := p.Host("h"); !state.Connected {
+				t.Error("a host that is connected was forgotten")
+			}
+			cut()
+			<-ended
+			remains(t, p, "after its link")
+		})
+	})
+	t.Run("by another controller, while it is away", func(t *testing.T) {
+		inBubble(t, func(t *testing.T, p *Publisher, s *source, ctx context.Context) {
+			_, ended, cut := begin(p, ctx)
+			cut()
+			<-ended
+			if all, _ := p.Hosts(); len(all) != 1 {
+				t.Error("a host of the domain was forgotten as it is away")
+			}
+			s.remove("h")
+			p.Recheck()
+			remains(t, p, "after the revocation")
+		})
+	})
+	t.Run("here, and its hello was under way", func(t *testing.T) {
+		inBubble(t, func(t *testing.T, p *Publisher, s *source, ctx context.Context) {
+			removed := problem.Forbidden.Errorf("removed")
+			s.remove("h")
+			p.Expel("h", removed)
+			if err := p.Serve("h", newPipe(ctx, "i"), func() error { return removed }); !errors.Is(err, removed) {
+				t.Errorf("the link ended with %v", err)
+			}
+			remains(t, p, "after its hello")
+		})
+	})
+	t.Run("in a later revision than its certificate", func(t *testing.T) {
+		inBubble(t, func(t *testing.T, p *Publisher, s *source, ctx context.Context) {
+			_, ended, cut := begin(p, ctx)
+			cut()
+			<-ended
+			s.remove("h")
+			s.change(t, profiles.Operation{Name: "add", Address: profiles.Address{{Type: "profile", Name: "unused"}}})
+			synctest.Wait()
+			remains(t, p, "after the revision")
+		})
 	})
 }
 

@@ -54,6 +54,7 @@ func concerned(before, after profiles.Tree) func(host string) bool {
 // cores.
 func (p *Publisher) publish(wanted func(host string) bool, tree profiles.Tree, revision uint64) {
 	p.mu.Lock()
+	p.forgetRemoved()
 	var names []string
 	for name, h := range p.hosts {
 		if _, ours := h.route.(*link); ours && wanted(name) {

@@ -50,6 +50,25 @@ func (p *Publisher) down(name string, r route) {
 	p.failOrders(name)
 	p.tapped(name, nil)
 	p.notify()
+	p.forgetIfRemoved(name)
+}
+
+// forgetRemoved forgets hosts that are neither connected nor of the domain: any
+// controller may have removed them, and a hello that was under way then may have
+// brought one back. p.mu is held.
+func (p *Publisher) forgetRemoved() {
+	for name := range p.hosts {
+		p.forgetIfRemoved(name)
+	}
+}
+
+// forgetIfRemoved is forgetRemoved for one host; p.mu is held.
+func (p *Publisher) forgetIfRemoved(name string) {
+	if h := p.hosts[name]; h != nil && h.route == nil && !p.knows(name) {
+		delete(p.hosts, name)
+		delete(p.published, name)
+		p.notify()
+	}
 }
 
 // report takes what a host says over its route r.
