@@ -22,6 +22,9 @@ func (p *parts) lead(ctx context.Context) {
 		// The next write tells its author; leading goes on.
 		p.cfg.Log.Error().Err(err).Msg("cannot do what a new leader does first")
 	}
+	if ctx.Err() == nil {
+		p.tried()
+	}
 	p.publisher.Lead(true)
 	defer p.publisher.Lead(false)
 	var rotating sync.WaitGroup

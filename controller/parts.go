@@ -49,6 +49,9 @@ type parts struct {
 	outside    outside
 	standing   certs.Standing // connections of other controllers
 	revoking   atomic.Pointer[authority.Authority]
+	founding   bool          // in this run the domain may come into being
+	founded    chan struct{} // closed when that was tried
+	tried      func()        // closes founded, once
 }
 
 // messageLimit bounds a gRPC message: a snapshot of a host with 1,000 servers.
@@ -56,7 +59,8 @@ const messageLimit = 64 << 20
 
 // assemble makes the parts, from the log upwards.
 func (c *Controller) assemble(in installation) (*parts, error) {
-	p := &parts{Controller: c, in: in}
+	p := &parts{Controller: c, in: in, founding: in.AuthorityKey != nil, founded: make(chan struct{})}
+	p.tried = sync.OnceFunc(func() { close(p.founded) })
 	var err error
 	if p.identity, err = in.identity(c.cfg.Clock.Now); err != nil {
 		return nil, err
@@ -123,15 +127,30 @@ func (p *parts) run(ctx context.Context) error {
 		tasks.Task{Name: "relay", Run: p.keepRelay},
 		tasks.Task{Name: "certificate", Run: p.keepCertificate},
 		tasks.Task{Name: "revocations", Run: p.keepRevocations},
-		tasks.Task{Name: "native port", Run: p.serveNative},
+		tasks.Task{Name: "native port", Run: p.onceFounded(p.serveNative)},
 		tasks.Task{Name: "console", Run: p.console.Run},
-		tasks.Task{Name: "HTTP management port", Run: p.serveHTTP},
-		tasks.Task{Name: "management socket", Run: func(ctx context.Context) error {
-			return p.api.ServeLocal(ctx, filepath.Join(p.cfg.Dir, SocketName))
-		}},
+		tasks.Task{Name: "HTTP management port", Run: p.onceFounded(p.serveHTTP)},
+		tasks.Task{Name: "management socket", Run: p.serveLocal},
 	)
 	log.Info().Msg("controller stopped")
 	return err
+}
+
+// onceFounded has a part take nothing in, at the first boot of a domain, until there
+// is one: an operation would find neither the authority nor the model, and the seed
+// would undo what it changed. Who calls meanwhile waits. Where the domain could not
+// be founded, operators are let in to see it.
+func (p *parts) onceFounded(run func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if p.founding {
+			select {
+			case <-p.founded:
+			case <-p.ready: // another controller leads, and did it
+			case <-ctx.Done():
+			}
+		}
+		return run(ctx)
+	}
 }
 
 // keepLog holds the log open until all else has stopped.
@@ -168,6 +187,15 @@ func (p *parts) serveNative(ctx context.Context) error {
 		<-served
 		return nil
 	}
+}
+
+// serveLocal serves the management socket.
+func (p *parts) serveLocal(ctx context.Context) error {
+	l, err := api.ListenLocal(filepath.Join(p.cfg.Dir, SocketName))
+	if err != nil {
+		return err
+	}
+	return p.onceFounded(func(ctx context.Context) error { return p.api.ServeOn(ctx, l) })(ctx)
 }
 
 // serveHTTP serves the HTTP management interface and the console, over TLS.
