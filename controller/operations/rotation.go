@@ -80,7 +80,7 @@ func (d *Desk) rotateAll(ctx context.Context, r request, rotation authority.Rota
 	case authority.Cancelling:
 		err = problem.Precondition.Errorf("cannot rotate the authority: the last rotation is being taken back; it waits for: %s", someOf(d.stillShowing(rotation)))
 	default:
-		rotation, err = d.authority.Automate(ctx, true)
+		err = d.automate(ctx, rotation)
 	}
 	if err != nil {
 		return api.Response{}, err
@@ -90,6 +90,21 @@ func (d *Desk) rotateAll(ctx context.Context, r request, rotation authority.Rota
 		wanted = rotation.Issuing
 	}
 	return d.followRotation(ctx, r, rotation, wanted)
+}
+
+// automate has the leader go on with a rotation. It may be taking the next step, or
+// the last, at this very moment.
+func (d *Desk) automate(ctx context.Context, rotation authority.Rotation) error {
+	for attempt := 1; !rotation.Automatic && rotation.Phase != authority.Settled; attempt++ {
+		_, err := d.authority.Automate(ctx, true)
+		if err == nil || !problem.Is(err, problem.Conflict) || attempt == attempts {
+			return err
+		}
+		if rotation, err = d.authority.Rotation(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // rotationEvent is what is streamed while a rotation goes on.

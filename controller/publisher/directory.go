@@ -71,7 +71,9 @@ func (p *Publisher) HeardFromAll() bool {
 }
 
 // heardFromAll reports whether every host of the domain has reported its servers
-// since this controller leads, or had the time to; p.mu is held.
+// since this controller leads, or had the time to; p.mu is held. What a host that is
+// away reported when this controller led before does not count: it may be on its way
+// to another controller.
 func (p *Publisher) heardFromAll() bool {
 	if p.complete || clock.Since(p.clock, p.leadsSince) >= settle {
 		p.complete = true
@@ -79,7 +81,7 @@ func (p *Publisher) heardFromAll() bool {
 	}
 	tree, _, _ := p.source.Model()
 	for _, name := range tree.Names(nil, "host") {
-		if h := p.hosts[name]; h == nil || h.state.Servers == nil {
+		if h := p.hosts[name]; h == nil || !h.told {
 			return false
 		}
 	}

@@ -93,6 +93,7 @@ func (p *Publisher) Offered() Offered {
 type host struct {
 	state HostState
 	route route // nil: not connected
+	told  bool  // its servers, over this route
 	hello *hostlink.Hello
 }
 

@@ -307,6 +307,41 @@ func TestANewLeaderMakesNoDirectoryBeforeItHeardFromAllHosts(t *testing.T) {
 	})
 }
 
+func TestAControllerThatLeadsAgainHearsFromAllHostsAgain(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *Publisher, _ *source, ctx context.Context) {
+		serve := func() (host *pipe, end func()) {
+			ctx, cut := context.WithCancel(ctx)
+			host = newPipe(ctx, "i")
+			ended := make(chan error, 1)
+			go func() { ended <- p.Serve("h", host, anyone) }()
+			drain(host)
+			return host, func() { cut(); <-ended }
+		}
+		heard := func(want bool, when string) {
+			t.Helper()
+			if got := p.HeardFromAll(); got != want {
+				t.Errorf("heard from all %s: %v", when, got)
+			}
+		}
+		p.Lead(true)
+		host, end := serve()
+		heard(false, "before it told of its servers")
+		host.servers("one")
+		drain(host)
+		heard(true, "after it did")
+		end()
+		p.Lead(false)
+		p.Lead(true)
+		heard(false, "when it leads again and the host is away")
+		host, end = serve()
+		defer end()
+		heard(false, "when the host is back and has told nothing")
+		host.servers("one")
+		drain(host)
+		heard(true, "after it has told again")
+	})
+}
+
 func TestAnOrderEndsWithItsAnswerItsTimeOrItsHost(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *Publisher, _ *source, ctx context.Context) {
 		hostCtx, lose := context.WithCancel(ctx)

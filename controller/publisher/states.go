@@ -25,7 +25,7 @@ func (p *Publisher) up(r route, hello *hostlink.Hello) error {
 	if h.route != nil && h.route != r {
 		h.route.end(hello.Host, problem.Conflict.Errorf("cannot keep the link of host %s: it has a newer one", hello.Host))
 	}
-	h.route, h.hello = r, hello
+	h.route, h.hello, h.told = r, hello, false
 	h.state.Connected, h.state.Since = true, p.clock.Now()
 	h.state.Installation, h.state.Boot, h.state.Version = hello.Installation, hello.Boot, hello.Version
 	h.state.Address, h.state.Facts, h.state.Trusted = hello.Address, hello.Facts, nil
@@ -44,7 +44,7 @@ func (p *Publisher) down(name string, r route) {
 	if h == nil || h.route != r {
 		return
 	}
-	h.route = nil
+	h.route, h.told = nil, false
 	h.state.Connected, h.state.Since = false, p.clock.Now()
 	p.log.Info().Str("host", name).Msg("host disconnected")
 	p.failOrders(name)
@@ -87,6 +87,7 @@ func (p *Publisher) report(name string, r route, report *hostlink.Report) {
 		if h.state.Servers == nil {
 			h.state.Servers = []*hostlink.ServerStatus{} // it has none, and said so
 		}
+		h.told = true
 		p.notify()
 	case *hostlink.Report_Facts:
 		h.state.Facts = m.Facts

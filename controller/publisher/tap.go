@@ -87,7 +87,7 @@ func (p *Publisher) tap() *tap {
 		if h.state.Trusted != nil {
 			t.copy(name, &hostlink.Report{Report: &hostlink.Report_Trusted{Trusted: h.state.Trusted}})
 		}
-		if h.state.Servers != nil {
+		if h.told {
 			t.copy(name, &hostlink.Report{Report: &hostlink.Report_Servers{Servers: &hostlink.ServerStatuses{Servers: h.state.Servers}}})
 		}
 	}
