@@ -1,7 +1,9 @@
 package loadbalancer
 
 import (
+	"context"
 	"sync"
+	"time"
 
 	"github.com/gatehouse-idp/gatehouse/internal/clock"
 )
@@ -29,6 +31,34 @@ func (b *budget) earn() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.left = min(budgetCredit, b.left+budgetShare)
+}
+
+// spendWithin spends, and waits for what is not there yet, no longer than a limit: a
+// retry that comes late is better than none.
+func (b *budget) spendWithin(ctx context.Context, limit time.Duration) bool {
+	if b.spend() {
+		return true
+	}
+	if limit <= 0 {
+		return false
+	}
+	late := b.clock.NewTimer(limit)
+	defer late.Stop()
+	for {
+		next := b.clock.NewTimer(time.Second / budgetFloor)
+		select {
+		case <-next.C:
+			if b.spend() {
+				return true
+			}
+		case <-late.C:
+			next.Stop()
+			return b.spend()
+		case <-ctx.Done():
+			next.Stop()
+			return false
+		}
+	}
 }
 
 func (b *budget) spend() bool {

@@ -6,7 +6,9 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"testing"
+	"time"
 
+	"github.com/gatehouse-idp/gatehouse/internal/clock/clocktest"
 	"github.com/gatehouse-idp/gatehouse/server/loadbalancer"
 )
 
@@ -56,5 +58,44 @@ func TestARepeatedPOSTGetsAConnectionThatStands(t *testing.T) {
 	}
 	if status, _, _ := f.do("POST", "/second", "x"); status != http.StatusOK {
 		t.Errorf("asked again: %d", status)
+	}
+}
+
+// Where there are others, it gets another server: this one may have died a moment
+// ago, and be known for it a moment later.
+func TestARepeatedPOSTGetsAnotherServerWhereThereIsOne(t *testing.T) {
+	var all []loadbalancer.Backend
+	for _, route := range []string{"one", "two"} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/first" {
+				panic(http.ErrAbortHandler)
+			}
+			_, _ = io.WriteString(w, route)
+		}))
+		defer server.Close()
+		at, err := url.Parse(server.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, loadbalancer.Backend{Route: route, URL: at, State: loadbalancer.Ready})
+	}
+	stopped := clocktest.New(time.Unix(0, 0)) // the moment does not pass
+	f := start(t, all, func(c *loadbalancer.Config) { c.Clock = stopped })
+	const sticky = "AUTH_SESSION_ID=x.one"
+	if _, body, _ := f.do("POST", "/", "x", "Cookie", sticky); body != "one" {
+		t.Errorf("before: %q", body)
+	}
+	if status, _, _ := f.do("POST", "/first", "x", "Cookie", sticky); status != http.StatusBadGateway {
+		t.Errorf("the POST that was cut off: %d", status)
+	}
+	if _, body, _ := f.do("POST", "/", "x", "Cookie", sticky); body != "two" {
+		t.Errorf("asked again: %q", body)
+	}
+	if _, body, _ := f.do("GET", "/", "", "Cookie", sticky); body != "one" {
+		t.Errorf("what can be repeated stays: %q", body)
+	}
+	stopped.Advance(time.Minute)
+	if _, body, _ := f.do("POST", "/", "x", "Cookie", sticky); body != "one" {
+		t.Errorf("a minute later: %q", body)
 	}
 }

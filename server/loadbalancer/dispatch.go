@@ -79,6 +79,7 @@ type passage struct {
 	settings *Settings
 	routes   []string
 	reached  int  // how often it was written to a server that then did not answer
+	moved    int  // of these, how often it was taken away from one that may be only slow
 	owed     bool // sending it once more is a retry
 	paid     bool // that the budget has given already
 	waits    bool // the last round ended because no server was there, and it may be sent later
@@ -91,16 +92,17 @@ func (p *passage) round(last bool) (*http.Response, error) {
 	var tried []*member
 	err := errNoBackend
 	for len(tried) < p.settings.Attempts {
-		m, sticky := p.pool.pick(p.routes, tried, last)
+		if p.owed && !p.paid {
+			if p.paid = p.budget.spendWithin(p.r.Context(), p.settings.MaxQueueTime); !p.paid {
+				return nil, err
+			}
+		}
+		m, sticky := p.pool.pick(p.routes, tried, safe(p.r.Method), last)
 		if m == nil {
-			p.waits = p.reached < p.settings.Attempts
+			p.waits = p.again()
 			return nil, err
 		}
 		if p.owed {
-			if !p.paid && !p.budget.spend() {
-				p.pool.release(m)
-				return nil, err
-			}
 			p.metrics.retried(p.route)
 			p.owed, p.paid = false, false
 		}
@@ -128,8 +130,15 @@ func (p *passage) round(last bool) (*http.Response, error) {
 			err, p.owed = errNoBackend, true
 		}
 	}
-	p.waits = p.reached < p.settings.Attempts
+	p.waits = p.again()
 	return nil, err
+}
+
+// again reports whether there may be another round: what ends one server after
+// another is not given to all. That a server is slow is not the request's fault, up
+// to as many times.
+func (p *passage) again() bool {
+	return p.reached-p.moved < p.settings.Attempts && p.reached < 2*p.settings.Attempts
 }
 
 // failed notes a server's failure and reports whether the request may go to
@@ -150,6 +159,9 @@ func (p *passage) failed(m *member, connected bool, err error) (again bool) {
 		p.log.Warn().Err(err).Str("server", m.Route).Msg("a server does not answer; leaving it alone for a while")
 	}
 	p.owed, p.paid = true, errors.Is(err, errSilent)
+	if errors.Is(err, errSilent) {
+		p.moved++
+	}
 	if connected {
 		p.reached++
 		p.pool.wasCut(m)

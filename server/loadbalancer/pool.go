@@ -141,8 +141,10 @@ func (p *pool) arrange() {
 // pick chooses the backend for a request and counts it there: the one whose
 // route the request carries, otherwise the one with the fewest requests for
 // its share. Those in tried are left out. When none is well, one that can be
-// reached is tried all the same, and as a last try any that is not dead.
-func (p *pool) pick(routes []string, tried []*member, last bool) (m *member, sticky bool) {
+// reached is tried all the same, and as a last try any that is not dead. A request
+// that is not safe keeps away from those that may have died a moment ago, as it
+// cannot be repeated.
+func (p *pool) pick(routes []string, tried []*member, safe, last bool) (m *member, sticky bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.clock.Now()
@@ -151,21 +153,32 @@ func (p *pool) pick(routes []string, tried []*member, last bool) (m *member, sti
 			m.active++
 		}
 	}()
-	for _, route := range routes {
-		for _, m := range p.members {
-			if m.Route == route && m.well(now) && !slices.Contains(tried, m) {
-				return m, true
-			}
-		}
+	if !safe {
+		m, sticky = p.best(routes, now, tried, func(m *member) bool { return m.well(now) && !m.cutLately(now) })
 	}
-	m = p.least(now, tried, func(m *member) bool { return m.well(now) })
+	if m == nil {
+		m, sticky = p.best(routes, now, tried, func(m *member) bool { return m.well(now) })
+	}
 	if m == nil {
 		m = p.least(now, tried, func(m *member) bool { return m.open(now) })
 	}
 	if m == nil && last {
 		m = p.least(now, tried, func(m *member) bool { return m.State.takes() })
 	}
-	return m, false
+	return m, sticky
+}
+
+// best is the member of those that will do whose route the request carries, or else
+// the least busy.
+func (p *pool) best(routes []string, now time.Time, tried []*member, ok func(*member) bool) (m *member, sticky bool) {
+	for _, route := range routes {
+		for _, m := range p.members {
+			if m.Route == route && ok(m) && !slices.Contains(tried, m) {
+				return m, true
+			}
+		}
+	}
+	return p.least(now, tried, ok), false
 }
 
 func (p *pool) least(now time.Time, tried []*member, ok func(*member) bool) (best *member) {
@@ -269,8 +282,10 @@ func (p *pool) wasCut(m *member) {
 func (p *pool) cutLately(m *member) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return !m.cut.IsZero() && p.clock.Now().Sub(m.cut) < cutFor
+	return m.cutLately(p.clock.Now())
 }
+
+func (m *member) cutLately(now time.Time) bool { return !m.cut.IsZero() && now.Sub(m.cut) < cutFor }
 
 // routesIn are the ends of a cookie's value that may be a route: all that
 // follows a dot, the longest first. For "<id>.<node>" the node is found even
