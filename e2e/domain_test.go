@@ -292,6 +292,26 @@ func (d *domain) reap() {
 		d.t.Errorf("server %s still runs after its agent stopped, as process %d", name, pid)
 		killServer(d.t, pid)
 	}
+	if d.t.Failed() {
+		d.each(func(i int, s server) { d.complaints(i, s) })
+	}
+}
+
+// complaints shows what a server's log has of warnings and errors.
+func (d *domain) complaints(i int, s server) {
+	text, err := os.ReadFile(filepath.Join(d.dir, d.hosts[i].name, "servers", s.name, "log", "server.log"))
+	if err != nil {
+		d.t.Logf("%s has no log: %v", s.name, err)
+		return
+	}
+	var found []string
+	for line := range strings.Lines(string(text)) {
+		if strings.Contains(line, `"level":"warn"`) || strings.Contains(line, `"level":"error"`) {
+			found = append(found, line)
+		}
+	}
+	const most = 50
+	d.t.Logf("warnings and errors of %s, %d, the last %d:\n%s", s.name, len(found), most, strings.Join(found[max(0, len(found)-most):], ""))
 }
 
 // processIn finds the process whose working directory is dir.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -39,14 +38,8 @@ func TestEveryCommandOfTheHowtosRuns(t *testing.T) {
 	if testing.Short() {
 		t.Skip("boots a domain; run without -short")
 	}
-	if os.Getuid() != 0 {
-		t.Skip("cannot make a network without being root")
-	}
-	for _, tool := range []string{"bash", "ip", "jq", "nsenter", "unshare"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("the how-tos are tried with %s, which is not installed", tool)
-		}
-	}
+	needNetworks(t)
+	needTools(t, "bash", "curl", "jq", "nsenter", "unshare")
 	pages, err := filepath.Glob("../docs/howto/*.md")
 	if err != nil || len(pages) != len(howtos) {
 		t.Fatalf("%d pages, and %d are tried: %v", len(pages), len(howtos), err)

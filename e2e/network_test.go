@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 )
 
@@ -21,8 +22,9 @@ type network struct {
 // networks counts those of this run.
 var networks atomic.Int32
 
-// newNetwork makes n hosts, or skips the test where that is not allowed.
-func newNetwork(t *testing.T, n int) *network {
+// needNetworks skips a test where it cannot make networks: it needs root, the
+// program ip, and a container that was not forbidden to.
+func needNetworks(t *testing.T) {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("network namespaces need root: run the tests as root to have this one")
@@ -30,14 +32,43 @@ func newNetwork(t *testing.T, n int) *network {
 	if _, err := exec.LookPath("ip"); err != nil {
 		t.Skip("network namespaces need the program ip (package iproute2)")
 	}
-	// Names and addresses of their own for each network of each run: the kernel
-	// takes a while to forget a network that was deleted.
-	id, nth := os.Getpid()%250, networks.Add(1)
-	net := &network{t: t, prefix: fmt.Sprintf("gh%dn%d", id, nth), subnet: fmt.Sprintf("10.%d.%d", 213+nth, id), hosts: n}
-	bridge := net.prefix + "br"
-	if out, err := exec.Command("ip", "link", "add", bridge, "type", "bridge").CombinedOutput(); err != nil {
-		t.Skipf("this machine makes no bridges: %s", out)
+	for _, args := range [][]string{
+		{"link", "add", "first", "type", "veth", "peer", "name", "second"},
+		{"link", "add", "bridge", "type", "bridge"},
+	} {
+		try := exec.Command("ip", args...)
+		try.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+		if out, err := try.CombinedOutput(); err != nil {
+			t.Skipf("this machine makes no networks: %v %s", err, out)
+		}
 	}
+}
+
+// addBridge makes the switch. Its names and addresses are no other network's, of
+// this run or of another: the kernel takes a while to forget one that was deleted.
+func addBridge(t *testing.T) *network {
+	t.Helper()
+	const subnets = 40 * 250 // 10.214.0.0 to 10.253.249.0
+	for {
+		i := (os.Getpid()*11 + int(networks.Add(1))) % subnets
+		net := &network{t: t, prefix: fmt.Sprintf("gh%d", i), subnet: fmt.Sprintf("10.%d.%d", 214+i/250, i%250)}
+		out, err := exec.Command("ip", "link", "add", net.prefix+"br", "type", "bridge").CombinedOutput()
+		switch {
+		case err == nil:
+			return net
+		case !strings.Contains(string(out), "File exists"):
+			t.Skipf("this machine makes no bridges: %s", out)
+		}
+	}
+}
+
+// newNetwork makes n hosts, or skips the test where that is not allowed.
+func newNetwork(t *testing.T, n int) *network {
+	t.Helper()
+	needNetworks(t)
+	net := addBridge(t)
+	net.hosts = n
+	bridge := net.prefix + "br"
 	t.Cleanup(func() { net.try("link", "del", bridge) })
 	net.ip("addr", "add", net.subnet+".254/24", "dev", bridge)
 	net.ip("link", "set", bridge, "up")

@@ -46,7 +46,7 @@ func TestARollingRestartGoesOnAfterTheControllerWasKilled(t *testing.T) {
 	before := d.pids()
 	broken := make(chan error, 1)
 	go func() {
-		_, err := d.try("/server-group=auth-server-group:rolling-restart{rollout auth-server-group}")
+		_, err := d.try("/server-group=auth-server-group:rolling-restart{rollout auth-server-group(soak=1s)}") // it is not over before the kill
 		broken <- err
 	}()
 	eventually(t, "the first server is restarted", func(context.Context) error {
