@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
-	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/stats"
 
@@ -85,46 +82,3 @@ func (sending) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Contex
 
 // HandleConn implements stats.Handler.
 func (sending) HandleConn(context.Context, stats.ConnStats) {}
-
-// A connection to the leader may take reachWithin, on a machine that is very
-// busy. Meanwhile it is looked every reachPause whether another leads: one whose
-// machine is gone does not even refuse.
-const (
-	reachWithin = 5 * time.Second
-	reachPause  = 100 * time.Millisecond
-)
-
-// connected waits until there is a connection, and reports whether there is. One
-// that failed is not used again: gRPC would wait before it tries.
-func (c *Client) connected(ctx context.Context, conn *grpc.ClientConn, at Place) bool {
-	ctx, cancel := context.WithTimeout(ctx, reachWithin)
-	defer cancel()
-	conn.Connect()
-	for ctx.Err() == nil {
-		switch state := conn.GetState(); state {
-		case connectivity.Ready:
-			return true
-		case connectivity.TransientFailure, connectivity.Shutdown:
-			c.forget(conn)
-			return false
-		default:
-			pause, done := context.WithTimeout(ctx, reachPause)
-			conn.WaitForStateChange(pause, state)
-			done()
-		}
-		if _, now := c.directory.LeaderPlace(); now.Native != at.Native {
-			return false
-		}
-	}
-	return false
-}
-
-// forget closes a connection, if it is the present one.
-func (c *Client) forget(conn *grpc.ClientConn) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.conn == conn {
-		c.conn, c.address = nil, ""
-		_ = conn.Close() // nothing is on it
-	}
-}

@@ -51,9 +51,8 @@ type Client struct {
 	identity  *certs.Identity
 	allow     certs.Allow
 
-	mu      sync.Mutex
-	conn    *grpc.ClientConn
-	address string
+	mu   sync.Mutex
+	line *line // to the leader; nil before the first call
 }
 
 // NewClient makes a client that shows identity and talks to controllers that
@@ -89,60 +88,36 @@ func Dial(address string, identity *certs.Identity, allow certs.Allow) (*grpc.Cl
 	return conn, nil
 }
 
-// leader gives a client of the leader, to whom there is a connection.
-func (c *Client) leader(ctx context.Context) (peerlink.PeerLinkClient, error) {
+// leader gives a client of the leader, and the connection that there is to it, with a
+// call on it: see over.
+func (c *Client) leader(ctx context.Context) (peerlink.PeerLinkClient, *line, error) {
 	name, at := c.directory.LeaderPlace()
 	if name == "" || at.Native == "" {
-		return nil, problem.WithHint(problem.Unavailable.Errorf("cannot reach the leader: %w", ErrNoLeader),
+		return nil, nil, problem.WithHint(problem.Unavailable.Errorf("cannot reach the leader: %w", ErrNoLeader),
 			"wait a moment; if it stays, a majority of the controllers is lost: see 'gatehouse controller recover'")
 	}
-	conn, err := c.to(at.Native)
+	l, err := c.to(at.Native)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if !c.connected(ctx, conn, at) {
-		return nil, problem.Unavailable.Errorf("cannot reach controller %s at %s, which led last: %w", name, at.Native, ErrNoLeader)
+	if !c.connected(ctx, l) {
+		c.over(l)
+		return nil, nil, problem.Unavailable.Errorf("cannot reach controller %s at %s, which led last: %w", name, at.Native, ErrNoLeader)
 	}
-	return peerlink.NewPeerLinkClient(conn), nil
-}
-
-// to gives the connection to an address, made when it is first used.
-func (c *Client) to(address string) (*grpc.ClientConn, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.conn != nil && c.address == address {
-		return c.conn, nil
-	}
-	conn, err := Dial(address, c.identity, c.allow)
-	if err != nil {
-		return nil, err
-	}
-	if c.conn != nil {
-		c.conn.Close()
-	}
-	c.conn, c.address = conn, address
-	return conn, nil
-}
-
-// Close ends the client's connection.
-func (c *Client) Close() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.conn == nil {
-		return nil
-	}
-	return c.conn.Close()
+	return peerlink.NewPeerLinkClient(l.conn), l, nil
 }
 
 // Propose implements replica.Leader.
 func (c *Client) Propose(ctx context.Context, entry []byte) (uint64, error) {
-	leader, err := c.leader(ctx)
+	leader, l, err := c.leader(ctx)
 	if err != nil {
 		return 0, err
 	}
-	answer, err := leader.Propose(ctx, &peerlink.Proposal{Entry: entry})
+	defer c.over(l)
+	var out call
+	answer, err := leader.Propose(out.watched(ctx), &peerlink.Proposal{Entry: entry}, grpc.Trailer(&out.end))
 	if err != nil {
-		return 0, problem.FromGRPC(err)
+		return 0, out.failed(err)
 	}
 	var r proposed
 	if err := json.Unmarshal(answer.Result, &r); err != nil {
@@ -151,14 +126,28 @@ func (c *Client) Propose(ctx context.Context, entry []byte) (uint64, error) {
 	return r.Revision, nil
 }
 
-// ReadIndex implements replica.Leader.
-func (c *Client) ReadIndex(ctx context.Context) (uint64, error) {
-	leader, err := c.leader(ctx)
-	if err != nil {
-		return 0, err
+// ReadIndex implements replica.Leader. One that leads no more need not be waited
+// for: the next is asked.
+func (c *Client) ReadIndex(ctx context.Context) (index uint64, err error) {
+	for again := true; again; {
+		if index, again, err = c.readIndex(ctx); ctx.Err() != nil {
+			break
+		}
 	}
+	return index, err
+}
+
+func (c *Client) readIndex(ctx context.Context) (index uint64, again bool, err error) {
+	leader, l, err := c.leader(ctx)
+	if err != nil {
+		return 0, false, err
+	}
+	defer c.over(l)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(l.left, cancel)()
 	answer, err := leader.ReadIndex(ctx, &peerlink.ReadIndexRequest{})
-	return answer.GetIndex(), problem.FromGRPC(err)
+	return answer.GetIndex(), err != nil && l.left.Err() != nil, problem.FromGRPC(err)
 }
 
 type proposed struct {
@@ -167,10 +156,11 @@ type proposed struct {
 
 // Execute runs an operation (JSON) on the leader as a caller (JSON).
 func (c *Client) Execute(ctx context.Context, caller, operation []byte) (response []byte, err error) {
-	leader, err := c.leader(ctx)
+	leader, l, err := c.leader(ctx)
 	if err != nil {
 		return nil, err
 	}
+	defer c.over(l)
 	var out call
 	answer, err := leader.Execute(out.watched(ctx), &peerlink.Forward{Caller: caller, Operation: operation}, grpc.Trailer(&out.end))
 	return answer.GetResponse(), out.failed(err)
@@ -178,10 +168,11 @@ func (c *Client) Execute(ctx context.Context, caller, operation []byte) (respons
 
 // Follow is Execute with a stream of events (JSON).
 func (c *Client) Follow(ctx context.Context, caller, operation []byte, emit func(event json.RawMessage) error) (response []byte, err error) {
-	leader, err := c.leader(ctx)
+	leader, l, err := c.leader(ctx)
 	if err != nil {
 		return nil, err
 	}
+	defer c.over(l)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var out call
@@ -207,20 +198,22 @@ func (c *Client) Follow(ctx context.Context, caller, operation []byte, emit func
 // Join asks the leader to make a controller, which listens at its place, a
 // member.
 func (c *Client) Join(ctx context.Context, n Newcomer) error {
-	leader, err := c.leader(ctx)
+	leader, l, err := c.leader(ctx)
 	if err != nil {
 		return err
 	}
+	defer c.over(l)
 	_, err = leader.Join(ctx, &peerlink.JoinRequest{Controller: n.Name, Replication: n.At.Replication, Native: n.At.Native, Issued: n.Issued.Unix()})
 	return problem.FromGRPC(err)
 }
 
-// Relay opens the relay to the leader.
+// Relay opens the relay to the leader. It is over when ctx ends.
 func (c *Client) Relay(ctx context.Context) (grpc.BidiStreamingClient[peerlink.RelayReport, peerlink.RelayInstruction], error) {
-	leader, err := c.leader(ctx)
+	leader, l, err := c.leader(ctx)
 	if err != nil {
 		return nil, err
 	}
+	context.AfterFunc(ctx, func() { c.over(l) })
 	stream, err := leader.Relay(ctx)
 	return stream, problem.FromGRPC(err)
 }

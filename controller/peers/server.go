@@ -21,7 +21,8 @@ import (
 type Domain interface {
 	// Join makes a controller a member, unless its certificate was revoked.
 	Join(ctx context.Context, n Newcomer) error
-	// Write puts an entry into the log.
+	// Write puts an entry into the log. ErrNoLeader is in the error when it certainly
+	// did not come there.
 	Write(entry []byte) (revision uint64, err error)
 	// ExecuteFor and FollowFor run an operation (JSON) as a caller (JSON).
 	// ErrNoLeader is in the error when nothing was done.
@@ -83,6 +84,7 @@ func (s *Server) Propose(ctx context.Context, p *peerlink.Proposal) (*peerlink.P
 	}
 	revision, err := s.Domain.Write(p.Entry)
 	if err != nil {
+		_ = grpc.SetTrailer(ctx, trailer(err)) // fails outside of a call only
 		return nil, problem.ToGRPC(err)
 	}
 	result, err := json.Marshal(proposed{Revision: revision})
