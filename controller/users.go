@@ -3,12 +3,16 @@ package controller
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
+	"github.com/gatehouse-idp/gatehouse/controller/consensus"
 	"github.com/gatehouse-idp/gatehouse/controller/domain"
+	"github.com/gatehouse-idp/gatehouse/controller/peers"
 	"github.com/gatehouse-idp/gatehouse/controller/replica"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/management/access"
+	"github.com/gatehouse-idp/gatehouse/management/api"
 )
 
 // kindUser is the kind of record that holds a management user; the key is the
@@ -47,7 +51,7 @@ func (u users) PutUser(ctx context.Context, user access.User) error {
 	if err != nil {
 		return problem.Internal.Errorf("cannot encode user %q: %w", user.Name, err)
 	}
-	return u.replica.Put(ctx, kindUser, user.Name, value, domain.Any)
+	return repeatable(u.replica.Put(ctx, kindUser, user.Name, value, domain.Any))
 }
 
 // RemoveUser removes a user.
@@ -56,7 +60,16 @@ func (u users) RemoveUser(ctx context.Context, name string) error {
 	if !ok {
 		return problem.NotFound.Errorf("cannot remove user %q: there is none of that name", name)
 	}
-	return u.replica.Delete(ctx, kindUser, name, r.Version)
+	return repeatable(u.replica.Delete(ctx, kindUser, name, r.Version))
+}
+
+// repeatable says of the error of an operation's only write when it certainly wrote
+// nothing: the caller may wait for the new leader and repeat it.
+func repeatable(err error) error {
+	if errors.Is(err, consensus.ErrUnknownOutcome) || !errors.Is(err, consensus.ErrNotLeading) && !errors.Is(err, peers.ErrNoLeader) {
+		return err
+	}
+	return api.NotLeader{Cause: err}
 }
 
 // loginPatience bounds how long a login waits to hear of the leader's users. Without

@@ -22,6 +22,16 @@ type Leader struct {
 // committed: leadership was lost while it was on its way.
 var ErrUnknownOutcome = errors.New("it may or may not have been done")
 
+// ErrNotLeading marks the error of a call of which nothing was done: this node does
+// not lead, or leads no more.
+var ErrNotLeading = errors.New("it does not lead")
+
+// notLeading is an error that ErrNotLeading marks; it says the same.
+type notLeading struct{ error }
+
+func (n notLeading) Unwrap() error        { return n.error }
+func (n notLeading) Is(target error) bool { return target == ErrNotLeading }
+
 // Apply replicates an entry and gives the machine's result once a majority has
 // it on disk and this node has applied it. Only the leader can.
 func (n *Node) Apply(entry []byte) (result any, index uint64, err error) {
@@ -53,10 +63,10 @@ func (n *Node) writeProblem(err error) error {
 
 func (n *Node) notLeading(what string) error {
 	if l := n.Leader(); l.Name != "" && l.Name != n.name {
-		return problem.Unavailable.Errorf("%s: controller %s does not lead, %s does", what, n.name, l.Name)
+		return notLeading{problem.Unavailable.Errorf("%s: controller %s does not lead, %s does", what, n.name, l.Name)}
 	}
-	return problem.WithHint(problem.Unavailable.Errorf("%s: no controller leads", what),
-		"wait a moment; if it stays, a majority of the controllers is lost: see 'gatehouse controller recover'")
+	return notLeading{problem.WithHint(problem.Unavailable.Errorf("%s: no controller leads", what),
+		"wait a moment; if it stays, a majority of the controllers is lost: see 'gatehouse controller recover'")}
 }
 
 // Leads reports whether this node leads and has applied all that earlier

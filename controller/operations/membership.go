@@ -3,6 +3,7 @@ package operations
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
 
@@ -186,7 +187,8 @@ func (d *Desk) Join(ctx context.Context, n peers.Newcomer) error {
 	if err != nil {
 		return err
 	}
-	if err := d.replica.Put(ctx, peers.KindController, n.Name, value, domain.Any); err != nil {
+	// Not handed to another that leads by now: it may have removed this one meanwhile.
+	if err := d.replica.PutAsLeader(peers.KindController, n.Name, value, domain.Any); err != nil {
 		return err
 	}
 	if err := d.replica.Add(n.Name, n.At.Replication); err != nil {
@@ -203,7 +205,13 @@ func (d *Desk) Leads() bool { return d.replica.Leads() }
 func (d *Desk) Index() (uint64, error) { return d.replica.Index() }
 
 // Write implements peers.Domain.
-func (d *Desk) Write(entry []byte) (uint64, error) { return d.replica.Write(entry) }
+func (d *Desk) Write(entry []byte) (uint64, error) {
+	revision, err := d.replica.Write(entry)
+	if errors.Is(err, consensus.ErrNotLeading) {
+		err = peers.NotBegun(err)
+	}
+	return revision, err
+}
 
 // hostLine is one host in the overview.
 type hostLine struct {

@@ -7,6 +7,7 @@ package replica
 
 import (
 	"context"
+	"errors"
 	"io"
 	"time"
 
@@ -102,6 +103,12 @@ func (r *Replica) reach(ctx context.Context, index uint64) error {
 // closed when there is a newer one. It may be behind the leader's.
 func (r *Replica) State() (domain.State, <-chan struct{}) { return r.machine.State() }
 
+// Newer is State's channel.
+func (r *Replica) Newer() <-chan struct{} {
+	_, newer := r.machine.State()
+	return newer
+}
+
 // Model implements publisher.Source.
 func (r *Replica) Model() (profiles.Tree, uint64, <-chan struct{}) {
 	s, newer := r.machine.State()
@@ -130,6 +137,18 @@ func (r *Replica) Put(ctx context.Context, kind, key string, value []byte, expec
 	return err
 }
 
+// PutAsLeader is Put on the controller that leads, by itself: what a leader that was
+// deposed meanwhile would write is not handed to the next one. consensus.ErrNotLeading
+// is then in the error.
+func (r *Replica) PutAsLeader(kind, key string, value []byte, expect uint64) error {
+	data, err := proto.Marshal(r.Entry("", &raftlog.Entry{Change: &raftlog.Entry_PutRecord{PutRecord: &raftlog.PutRecord{Kind: kind, Key: key, Value: value, Expect: expect}}}))
+	if err != nil {
+		return problem.Internal.Errorf("cannot encode a log entry: %w", err)
+	}
+	_, err = r.Write(data)
+	return err
+}
+
 // Delete removes a record if expect holds.
 func (r *Replica) Delete(ctx context.Context, kind, key string, expect uint64) error {
 	_, err := r.Propose(ctx, &raftlog.Entry{Change: &raftlog.Entry_DeleteRecord{DeleteRecord: &raftlog.DeleteRecord{Kind: kind, Key: key, Expect: expect}}})
@@ -150,7 +169,10 @@ func (r *Replica) Propose(ctx context.Context, e *raftlog.Entry) (revision uint6
 		return 0, problem.Internal.Errorf("cannot encode a log entry: %w", err)
 	}
 	if r.Leads() {
-		return r.Write(data)
+		if revision, err = r.Write(data); !errors.Is(err, consensus.ErrNotLeading) {
+			return revision, err
+		}
+		// Another leads since: nothing was written yet.
 	}
 	if revision, err = r.leader.Propose(ctx, data); err != nil {
 		return 0, err
