@@ -94,6 +94,16 @@ func (p *Publisher) hear(ctx context.Context, name string) {
 	})
 }
 
+// HearFromAll waits until this controller, when it has just begun to lead, knows the
+// hosts of the domain: each has reported, or had the time to.
+func (p *Publisher) HearFromAll(ctx context.Context) {
+	p.until(ctx, settle, func() (bool, <-chan struct{}) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return !p.leads || p.heardFromAll(), p.changed
+	})
+}
+
 // until waits until done says so, which is asked again when its channel is closed,
 // and no longer than limit.
 func (p *Publisher) until(ctx context.Context, limit time.Duration, done func() (bool, <-chan struct{})) {

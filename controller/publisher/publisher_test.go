@@ -18,6 +18,7 @@ import (
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/profiles"
 	"github.com/gatehouse-idp/gatehouse/proto/hostlink"
+	"github.com/gatehouse-idp/gatehouse/proto/peerlink"
 )
 
 // source is a domain that a test changes.
@@ -441,4 +442,93 @@ func TestAnOrderOfANewLeaderWaitsUntilItsHostIsHeardOf(t *testing.T) {
 			t.Errorf("a host that stays away: %v after %s", err, clock.Since(clock.Real(), began))
 		}
 	})
+}
+
+// A host that was known when this controller led before may be connected elsewhere
+// by now, and so may one whose relay breaks while controllers change.
+func TestALeaderWaitsForAHostThatItKnewBefore(t *testing.T) {
+	for name, lose := range map[string]func(p *Publisher, end func()){
+		"it led before": func(p *Publisher, end func()) {
+			p.Lead(false)
+			end()
+			synctest.Wait()
+			p.Lead(true)
+		},
+		"its relay breaks": func(p *Publisher, end func()) {
+			p.Lead(false)
+			p.Lead(true)
+			if !p.HeardFromAll() {
+				t.Error("what is connected is not known")
+			}
+			end()
+			synctest.Wait()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, p *Publisher, _ *source, ctx context.Context) {
+				p.Lead(true)
+				_ = clock.Sleep(ctx, clock.Real(), 2*settle)
+				_, end := relayed(ctx, p)
+				lose(p, end)
+				if p.HeardFromAll() {
+					t.Error("a host that is away counts as heard from")
+				}
+				all := make(chan struct{})
+				go func() { defer close(all); p.HearFromAll(ctx) }()
+				result := make(chan error, 1)
+				go func() {
+					_, err := p.Order(ctx, "h", Order{Kind: "stop", Server: "s0", Timeout: time.Minute})
+					result <- err
+				}()
+				_ = clock.Sleep(ctx, clock.Real(), settle/2)
+				again, end := relayed(ctx, p)
+				<-all
+				id := (<-again.down).GetInstruction().GetOrder().GetId()
+				again.up <- &peerlink.RelayReport{Host: "h", Report: &hostlink.Report{Report: &hostlink.Report_OrderResult{OrderResult: &hostlink.OrderResult{Id: id}}}}
+				if err := <-result; err != nil {
+					t.Error(err)
+				}
+				end()
+			})
+		})
+	}
+}
+
+// relayPipe is the leader's end of a relay, in memory.
+type relayPipe struct {
+	ctx  context.Context
+	up   chan *peerlink.RelayReport
+	down chan *peerlink.RelayInstruction
+}
+
+func (r *relayPipe) Context() context.Context { return r.ctx }
+
+func (r *relayPipe) Send(i *peerlink.RelayInstruction) error {
+	if i.Instruction.GetOrder() != nil {
+		r.down <- i
+	}
+	return nil
+}
+
+func (r *relayPipe) Recv() (*peerlink.RelayReport, error) {
+	select {
+	case m := <-r.up:
+		return m, nil
+	case <-r.ctx.Done():
+		return nil, io.EOF
+	}
+}
+
+// relayed relays host h, which has told of its servers, until end is called.
+func relayed(ctx context.Context, p *Publisher) (r *relayPipe, end func()) {
+	ctx, end = context.WithCancel(ctx)
+	r = &relayPipe{ctx: ctx, up: make(chan *peerlink.RelayReport, 16), down: make(chan *peerlink.RelayInstruction, 16)}
+	host := newPipe(ctx, "i")
+	host.servers("one")
+	for range 2 {
+		r.up <- &peerlink.RelayReport{Host: "h", Report: <-host.up}
+	}
+	go func() { _ = p.ServeRelay("c2", r) }()
+	synctest.Wait()
+	return r, end
 }

@@ -81,6 +81,8 @@ func (p *Publisher) unrelay(r *relay) {
 	for name, h := range p.hosts {
 		if h.route == r {
 			lost = append(lost, name)
+			// Where controllers change it comes back in a moment.
+			h.told, p.complete = false, false
 		}
 	}
 	p.mu.Unlock()
