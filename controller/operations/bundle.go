@@ -72,7 +72,7 @@ func (d *Desk) supportBundle(ctx context.Context, r request) (api.Response, erro
 	out := &stream{emit: r.emit, sum: sha256.New()}
 	b := &bundle{folder: "gatehouse-support-" + now.Format("20060102T150405Z"), now: now, zip: gzip.NewWriter(out)}
 	b.tar = tar.NewWriter(b.zip)
-	hosts := d.bundledHosts(r)
+	hosts := d.bundledHosts(ctx, r, b)
 	if len(hosts) == 0 && len(r.op.Address) > 0 {
 		return api.Response{}, problem.NotFound.Errorf("cannot make a bundle of %s: no such host is connected", r.op.Address)
 	}
@@ -90,17 +90,22 @@ func (d *Desk) supportBundle(ctx context.Context, r request) (api.Response, erro
 	return api.Response{Result: bundled{Name: b.folder + ".tar.gz", Bytes: out.size, SHA256: hex.EncodeToString(out.sum.Sum(nil)), Problems: b.problems, Content: out.kept}}, nil
 }
 
-// bundledHosts are the hosts whose part is asked for: all, or the address's.
-func (d *Desk) bundledHosts(r request) []string {
-	states, _ := d.publisher.Hosts()
-	var names []string
-	for name, s := range states {
-		if s.Connected && (len(r.op.Address) == 0 || r.op.Address[0].Name == name || r.op.Address[0].Name == profiles.Wildcard) {
-			names = append(names, name)
+// bundledHosts are the connected hosts whose part is asked for: all, or the
+// address's. One of the domain that is not connected is left out and said.
+func (d *Desk) bundledHosts(ctx context.Context, r request, b *bundle) (connected []string) {
+	d.publisher.HearFromAll(ctx)
+	states, names := d.knownHosts()
+	for _, name := range names {
+		if len(r.op.Address) > 0 && r.op.Address[0].Name != name && r.op.Address[0].Name != profiles.Wildcard {
+			continue
+		}
+		if states[name].Connected {
+			connected = append(connected, name)
+		} else {
+			b.problems = append(b.problems, "host "+name+": it is not connected")
 		}
 	}
-	slices.Sort(names)
-	return names
+	return connected
 }
 
 // bundleDomain adds what the domain and its controllers are.

@@ -38,7 +38,7 @@ func (d *Desk) rotateAuthority(ctx context.Context, r request) (api.Response, er
 		rotation, err = d.authority.Introduce(ctx, by, false)
 	case "issue":
 		if rotation.Phase == authority.Introduced {
-			left, err = d.stepPast(d.notTrusting(rotation), r, "issue with the new authority",
+			left, err = d.stepPast(ctx, d.notTrusting, rotation, r, "issue with the new authority",
 				"force=true goes on without them: they catch up if they connect before phase=finish, and must join again with a new token after it")
 		}
 		if err == nil {
@@ -46,7 +46,7 @@ func (d *Desk) rotateAuthority(ctx context.Context, r request) (api.Response, er
 		}
 	case "finish":
 		if rotation.Other != nil && rotation.Phase != authority.Introduced {
-			left, err = d.stepPast(d.stillShowing(rotation), r, "end the trust in authority "+certs.Fingerprint(rotation.Other),
+			left, err = d.stepPast(ctx, d.stillShowing, rotation, r, "end the trust in authority "+certs.Fingerprint(rotation.Other),
 				"force=true goes on without them: they are cut off, and must join again with a new token (a controller: be removed and added anew)")
 		}
 		if err == nil {
@@ -179,7 +179,13 @@ func phaseText(r authority.Rotation) string {
 }
 
 // stepPast refuses a step while somebody stands in its way, unless it is forced.
-func (d *Desk) stepPast(others []string, r request, what, force string) (left []string, err error) {
+// Hosts of other controllers, which one that has just begun to lead has not heard of
+// yet, are waited for.
+func (d *Desk) stepPast(ctx context.Context, inTheWay func(authority.Rotation) []string, rotation authority.Rotation, r request, what, force string) (left []string, err error) {
+	if !r.flag("force") {
+		d.publisher.HearFromAll(ctx)
+	}
+	others := inTheWay(rotation)
 	if len(others) == 0 || r.flag("force") {
 		return others, nil
 	}
