@@ -6,28 +6,44 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/gatehouse-idp/gatehouse/controller/domain"
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/servergroups"
 )
 
 // Run carries out rollouts until ctx ends, beginning with one that an earlier
-// leader did not finish. Only the leader calls it.
+// leader did not finish. Only the leader calls it. A rollout may also be recorded by
+// a controller that led until then.
 func (e *Engine) Run(ctx context.Context) {
-	for {
-		list, err := e.List()
-		if err != nil {
-			e.log.Error().Err(err).Msg("cannot go on with rollouts")
-		}
-		for _, r := range list {
-			if !r.Over() {
-				e.carry(ctx, r)
-			}
+	for seen := uint64(0); ctx.Err() == nil; {
+		newer := e.records.Newer()
+		if newest := e.newest(); newest != seen {
+			seen = newest
+			e.carryAll(ctx)
 		}
 		select {
-		case <-e.begin:
+		case <-newer:
 		case <-ctx.Done():
-			e.wake()
-			return
+		}
+	}
+}
+
+// newest is the version of the rollout's record that was written last.
+func (e *Engine) newest() (version uint64) {
+	for _, rec := range e.records.Records(KindRollout) {
+		version = max(version, rec.Version)
+	}
+	return version
+}
+
+func (e *Engine) carryAll(ctx context.Context) {
+	list, err := e.List()
+	if err != nil {
+		e.log.Error().Err(err).Msg("cannot go on with rollouts")
+	}
+	for _, r := range list {
+		if !r.Over() && ctx.Err() == nil {
+			e.carry(ctx, r)
 		}
 	}
 }
@@ -51,47 +67,50 @@ func (e *Engine) carry(ctx context.Context, r Rollout) {
 		case ctx.Err() != nil:
 			return // the next leader goes on from the record
 		case err == nil:
-			x.finish(ctx, Done, "")
+			x.finish(Done, "")
 			return
 		}
-		x.update(ctx, func(r *Rollout) { r.State, r.Problem = Restoring, err.Error() })
+		x.update(func(r *Rollout) { r.State, r.Problem = Restoring, err.Error() })
 		e.log.Warn().Str("rollout", r.ID).Err(err).Bool("takes-back", r.Before != 0).Msg("rollout failed")
 	}
 	if x.r.Before == 0 {
-		x.finish(ctx, Failed, x.r.Problem)
+		x.finish(Failed, x.r.Problem)
 		return
 	}
 	if err := x.restore(ctx); err != nil {
 		if ctx.Err() == nil {
-			x.finish(ctx, Failed, x.r.Problem+"; and what it changed could not be taken back everywhere: "+err.Error())
+			x.finish(Failed, x.r.Problem+"; and what it changed could not be taken back everywhere: "+err.Error())
 		}
 		return
 	}
-	x.finish(ctx, Restored, x.r.Problem)
+	x.finish(Restored, x.r.Problem)
 }
 
-func (x *run) finish(ctx context.Context, s State, why string) {
-	x.update(ctx, func(r *Rollout) { r.State, r.Problem, r.Ended = s, why, x.clock.Now().UTC() })
+func (x *run) finish(s State, why string) {
+	x.update(func(r *Rollout) { r.State, r.Problem, r.Ended = s, why, x.clock.Now().UTC() })
 	x.log.Info().Str("rollout", x.r.ID).Str("state", string(s)).Str("problem", why).Msg("rollout ended")
 }
 
-// update changes the rollout, records it and tells the followers. What cannot be
-// recorded, because the lead was lost, is found out anew by the next leader.
-func (x *run) update(ctx context.Context, change func(*Rollout)) {
+// update changes the rollout and records it, for those who follow it, too. What
+// cannot be recorded, because the lead was lost, is found out anew by the next
+// leader.
+func (x *run) update(change func(*Rollout)) {
 	x.mu.Lock()
 	change(&x.r)
 	r := x.r
 	r.Servers = slices.Clone(r.Servers)
-	err := x.save(ctx, r)
+	value, err := encode(r)
+	if err == nil {
+		err = x.records.PutAsLeader(KindRollout, r.ID, value, domain.Any)
+	}
 	x.mu.Unlock()
 	if err != nil {
 		x.log.Warn().Err(err).Str("rollout", r.ID).Msg("cannot record a step of the rollout")
 	}
-	x.wake()
 }
 
-func (x *run) setServer(ctx context.Context, i int, s State, why string) {
-	x.update(ctx, func(r *Rollout) { r.Servers[i].State, r.Servers[i].Problem = s, why })
+func (x *run) setServer(i int, s State, why string) {
+	x.update(func(r *Rollout) { r.Servers[i].State, r.Servers[i].Problem = s, why })
 }
 
 // view is a copy of the rollout as it is.
@@ -194,14 +213,14 @@ func (x *run) verdict(g servergroups.GroupPlan, members []int) error {
 // one carries the change to one server.
 func (x *run) one(ctx context.Context, i int, plan servergroups.GroupPlan) {
 	s := x.server(i)
-	x.setServer(ctx, i, Running, "")
+	x.setServer(i, Running, "")
 	state, err := x.bring(ctx, s, x.revision, s.State == Running, plan)
 	switch {
 	case ctx.Err() != nil: // undecided; it stays running
 	case err != nil:
-		x.setServer(ctx, i, Failed, err.Error())
+		x.setServer(i, Failed, err.Error())
 	default:
-		x.setServer(ctx, i, state, "")
+		x.setServer(i, state, "")
 	}
 }
 
@@ -215,7 +234,7 @@ func (x *run) restore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	x.update(ctx, func(r *Rollout) { r.RestoredAs, r.Kept = restoration.Revision, restoration.Kept })
+	x.update(func(r *Rollout) { r.RestoredAs, r.Kept = restoration.Revision, restoration.Kept })
 	complete := x.completeGroups()
 	var together sync.WaitGroup
 	errs := make([]error, len(r.Servers))
@@ -228,7 +247,7 @@ func (x *run) restore(ctx context.Context) error {
 			// An earlier leader may have begun: a server that runs the restored
 			// revision is left alone.
 			if _, errs[i] = x.bring(ctx, s, restoration.Revision, true, servergroups.GroupPlan{}); errs[i] == nil {
-				x.setServer(ctx, i, Restored, s.Problem)
+				x.setServer(i, Restored, s.Problem)
 			}
 		})
 	}

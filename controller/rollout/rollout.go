@@ -10,7 +10,6 @@ package rollout
 import (
 	"context"
 	"encoding/json"
-	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -37,8 +36,13 @@ type Hosts interface {
 
 // Records is the replicated store.
 type Records interface {
+	Record(kind, key string) (domain.Record, bool)
 	Records(kind string) []domain.Record
+	// Newer is closed when there may be other records than now.
+	Newer() <-chan struct{}
 	Put(ctx context.Context, kind, key string, value []byte, expect uint64) error
+	// PutAsLeader is Put by this controller itself; it fails when another leads.
+	PutAsLeader(kind, key string, value []byte, expect uint64) error
 	Delete(ctx context.Context, kind, key string, expect uint64) error
 }
 
@@ -130,16 +134,11 @@ type Engine struct {
 	restorer Restorer
 	clock    clock.Clock
 	log      zerolog.Logger
-
-	mu      sync.Mutex
-	changed chan struct{} // closed and replaced when a rollout changes
-	begin   chan struct{} // of capacity 1: there is something to run
 }
 
 // New makes an Engine.
 func New(cfg Config) *Engine {
-	return &Engine{hosts: cfg.Hosts, records: cfg.Records, restorer: cfg.Restorer, clock: cfg.Clock, log: cfg.Log,
-		changed: make(chan struct{}), begin: make(chan struct{}, 1)}
+	return &Engine{hosts: cfg.Hosts, records: cfg.Records, restorer: cfg.Restorer, clock: cfg.Clock, log: cfg.Log}
 }
 
 // keptRollouts is how many ended rollouts are kept for listing.
@@ -149,17 +148,24 @@ const keptRollouts = 50
 func (e *Engine) List() ([]Rollout, error) {
 	var list []Rollout
 	for _, rec := range e.records.Records(KindRollout) {
-		var r Rollout
-		if err := json.Unmarshal(rec.Value, &r); err != nil {
-			return nil, problem.Internal.Errorf("cannot read rollout %s: %w", rec.Key, err)
+		r, err := decode(rec)
+		if err != nil {
+			return nil, err
 		}
 		list = append(list, r)
 	}
 	return list, nil
 }
 
-// Start begins a rollout and returns when it is recorded; Run carries it out.
-// While one is on its way another is refused.
+func decode(rec domain.Record) (r Rollout, err error) {
+	if err := json.Unmarshal(rec.Value, &r); err != nil {
+		return r, problem.Internal.Errorf("cannot read rollout %s: %w", rec.Key, err)
+	}
+	return r, nil
+}
+
+// Start begins a rollout and returns when it is recorded. Run carries it out, at
+// the controller that leads then. While one is on its way another is refused.
 func (e *Engine) Start(ctx context.Context, r Rollout) (Rollout, error) {
 	list, err := e.List()
 	if err != nil {
@@ -183,22 +189,19 @@ func (e *Engine) Start(ctx context.Context, r Rollout) (Rollout, error) {
 	for i := range r.Servers {
 		r.Servers[i].State = Pending
 	}
-	if err := e.save(ctx, r); err != nil {
+	value, err := encode(r)
+	if err != nil {
 		return r, err
 	}
-	select {
-	case e.begin <- struct{}{}:
-	default:
-	}
-	return r, nil
+	return r, e.records.Put(ctx, KindRollout, r.ID, value, domain.Any)
 }
 
-func (e *Engine) save(ctx context.Context, r Rollout) error {
+func encode(r Rollout) ([]byte, error) {
 	value, err := json.Marshal(r)
 	if err != nil {
-		return problem.Internal.Errorf("cannot encode rollout %s: %w", r.ID, err)
+		return nil, problem.Internal.Errorf("cannot encode rollout %s: %w", r.ID, err)
 	}
-	return e.records.Put(ctx, KindRollout, r.ID, value, domain.Any)
+	return value, nil
 }
 
 // Event is one step of a rollout, for those who follow it.
@@ -214,48 +217,37 @@ type Event struct {
 	Total   int    `json:"total"`
 }
 
-// Follow calls emit for each step of a rollout until it is over, and gives it as
-// it then is. It ends with Unavailable when this controller stops leading; the
-// rollout goes on elsewhere.
-func (e *Engine) Follow(ctx context.Context, id string, emit func(Event) error) (Rollout, error) {
+// Follow calls emit for each step of a rollout until it is over, whoever leads, and
+// gives it as it then is. It ends with Unavailable when ctx does; the rollout goes
+// on.
+func (e *Engine) Follow(ctx context.Context, id string, emit func(Event) error) (r Rollout, err error) {
 	seen := map[int]State{}
-	for {
-		r, changed, err := e.get(id)
-		if err != nil {
-			return r, err
+	for version := uint64(0); ; {
+		newer := e.records.Newer()
+		rec, ok := e.records.Record(KindRollout, id)
+		if !ok {
+			return r, problem.NotFound.Errorf("cannot find rollout %q", id)
 		}
-		for _, event := range news(r, seen) {
-			if err := emit(event); err != nil {
+		if rec.Version != version {
+			version = rec.Version
+			if r, err = decode(rec); err != nil {
 				return r, err
+			}
+			for _, event := range news(r, seen) {
+				if err := emit(event); err != nil {
+					return r, err
+				}
 			}
 		}
 		if r.Over() {
 			return r, nil
 		}
 		select {
-		case <-changed:
+		case <-newer:
 		case <-ctx.Done():
 			return r, problem.Unavailable.Errorf("cannot follow rollout %s any longer: %w; it goes on", id, ctx.Err())
 		}
 	}
-}
-
-// get gives a rollout as it is, and a channel that is closed when it may have
-// changed.
-func (e *Engine) get(id string) (Rollout, <-chan struct{}, error) {
-	e.mu.Lock()
-	changed := e.changed
-	e.mu.Unlock()
-	list, err := e.List()
-	for _, r := range list {
-		if r.ID == id {
-			return r, changed, err
-		}
-	}
-	if err == nil {
-		err = problem.NotFound.Errorf("cannot find rollout %q", id)
-	}
-	return Rollout{}, changed, err
 }
 
 func news(r Rollout, seen map[int]State) []Event {
@@ -274,12 +266,4 @@ func news(r Rollout, seen map[int]State) []Event {
 		events = append(events, Event{r.ID, r.State, string(s.State), s.Group, s.Host, s.Name, s.Problem, done, len(r.Servers)})
 	}
 	return events
-}
-
-// wake tells the followers.
-func (e *Engine) wake() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	close(e.changed)
-	e.changed = make(chan struct{})
 }

@@ -437,14 +437,20 @@ type losing struct {
 	lost func()
 }
 
-func (l *losing) Put(ctx context.Context, kind, key string, value []byte, expect uint64) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	err := l.stage.Put(ctx, kind, key, value, expect)
+func (l *losing) Put(_ context.Context, kind, key string, value []byte, expect uint64) error {
+	return l.PutAsLeader(kind, key, value, expect)
+}
+
+func (l *losing) PutAsLeader(kind, key string, value []byte, expect uint64) error {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.left--; l.left == 0 {
+	left := l.left
+	l.left--
+	l.mu.Unlock()
+	if left <= 0 {
+		return problem.Unavailable.Errorf("it does not lead")
+	}
+	err := l.stage.PutAsLeader(kind, key, value, expect)
+	if left == 1 {
 		l.lost()
 	}
 	return err

@@ -27,7 +27,8 @@ type stage struct {
 	hosts    map[string]publisher.HostState
 	changed  chan struct{}
 	state    domain.State
-	orders   []string // "host/server kind"
+	newer    chan struct{} // closed and replaced when state changes
+	orders   []string      // "host/server kind"
 	stale    map[string]bool
 	restored []uint64
 	// obey, if not nil, is called with each order; it changes the status that the
@@ -37,7 +38,7 @@ type stage struct {
 
 // newStage has servers "host/name" that run and are healthy, all of group g.
 func newStage(servers ...string) *stage {
-	s := &stage{hosts: map[string]publisher.HostState{}, changed: make(chan struct{}), stale: map[string]bool{}}
+	s := &stage{hosts: map[string]publisher.HostState{}, changed: make(chan struct{}), newer: make(chan struct{}), stale: map[string]bool{}}
 	for i, name := range servers {
 		host, server, _ := strings.Cut(name, "/")
 		h := s.hosts[host]
@@ -110,10 +111,28 @@ func (s *stage) Records(kind string) []domain.Record {
 	return slices.Collect(s.state.Records(kind))
 }
 
-func (s *stage) Put(_ context.Context, kind, key string, value []byte, expect uint64) (err error) {
+func (s *stage) Record(kind, key string) (domain.Record, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state.Record(kind, key)
+}
+
+func (s *stage) Newer() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.newer
+}
+
+func (s *stage) Put(_ context.Context, kind, key string, value []byte, expect uint64) error {
+	return s.PutAsLeader(kind, key, value, expect)
+}
+
+func (s *stage) PutAsLeader(kind, key string, value []byte, expect uint64) (err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.state, _, err = s.state.PutRecord(kind, key, value, expect)
+	close(s.newer)
+	s.newer = make(chan struct{})
 	return err
 }
 
