@@ -111,12 +111,12 @@ func (p *process) do(name, address string, params ...any) client.Response {
 	r, err := p.try(name, address, params...)
 	// A leader that is deposed while it works cannot tell what came of it. What may be
 	// done twice is asked for again, as an operator would.
-	if twice := []string{"add", "write-attribute", "add-host", "add-controller"}; problem.Is(err, problem.Unavailable) && slices.Contains(twice, name) {
-		until(p.t, name+" is done", func() bool {
+	if done, twice := repeatable(name); twice && problem.Is(err, problem.Unavailable) {
+		eventually(p.t, name+" is done", func() (bool, any) {
 			r, err = p.try(name, address, params...)
-			return !problem.Is(err, problem.Unavailable)
+			return !problem.Is(err, problem.Unavailable), err
 		})
-		if name == "add" && problem.Is(err, problem.Conflict) {
+		if problem.Is(err, done) {
 			err = nil // it was done
 		}
 	}
@@ -124,6 +124,20 @@ func (p *process) do(name, address string, params ...any) client.Response {
 		p.t.Fatalf("%s:%s: %v", address, name, err)
 	}
 	return r
+}
+
+// repeatable reports whether an operation may be asked for twice, and what the second
+// answer is when it was done the first time; problem.Unavailable: none of its own.
+func repeatable(name string) (done problem.Kind, twice bool) {
+	switch name {
+	case "add", "add-user":
+		return problem.Conflict, true
+	case "remove", "remove-host", "remove-controller":
+		return problem.NotFound, true
+	case "write-attribute", "add-host", "add-controller", "stop", "controllers", "hosts", "history", "rollouts", "diff", "list-users":
+		return problem.Unavailable, true
+	}
+	return problem.Unavailable, strings.HasPrefix(name, "read-")
 }
 
 // try runs one operation; params are names and values, a name that begins with
@@ -216,6 +230,20 @@ func (p *process) furnish() {
 	p.do("add", "/server-group=web", "profile", "web", "socket-binding-group", "sockets")
 }
 
+// admit has a host join with its token; one that is told that no controller leads
+// tries again, as the agent does.
+func (p *process) admit(a *hosttest.Agent, token authority.Token) {
+	p.t.Helper()
+	var err error
+	eventually(p.t, "host "+a.Name+" joins", func() (bool, any) {
+		err = a.Join(p.t.Context(), p.native(), token)
+		return !problem.Is(err, problem.Unavailable), err
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
 // join makes a simulated host that is connected until the test ends.
 func (p *process) join(a *hosttest.Agent) *hosttest.Agent {
 	p.t.Helper()
@@ -226,9 +254,7 @@ func (p *process) join(a *hosttest.Agent) *hosttest.Agent {
 		a.Installation = "installation of " + a.Name
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	if err := a.Join(ctx, p.native(), token); err != nil {
-		p.t.Fatal(err)
-	}
+	p.admit(a, token)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

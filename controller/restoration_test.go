@@ -28,11 +28,7 @@ func TestARestorationGoesOnUnderANewLeader(t *testing.T) {
 			back.Do(func() { close(goingBack); <-goOn })
 		}
 	}
-	asked := make(chan error, 1)
-	go func() {
-		_, err := watcher.follow("api,web rollback-across-groups")
-		asked <- err
-	}()
+	asked := watcher.ask("api,web rollback-across-groups")
 	select {
 	case <-goingBack:
 	case err := <-asked:

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/gatehouse-idp/gatehouse/controller"
 	"github.com/gatehouse-idp/gatehouse/controller/hosttest"
@@ -82,7 +81,7 @@ func roster(t *testing.T, p *process, sick ...string) *fleet {
 // follow runs the change with a rollout and gives its events.
 func (p *process) follow(plan string) (events []string, err error) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 	defer cancel()
 	op := operation(p.t, "write-attribute", "/profile=web/subsystem=identity", "name", "web-context", "value", "sso", "{rollout", plan)
 	_, err = p.cli.Follow(ctx, op, func(event any) error {
@@ -91,6 +90,27 @@ func (p *process) follow(plan string) (events []string, err error) {
 		return nil
 	})
 	return events, err
+}
+
+// ask runs the change with a rollout, beside the test. The leader may be deposed before
+// the rollout is recorded: the change, which may have been made, is then taken back and
+// asked for again.
+func (p *process) ask(plan string) (answer <-chan error) {
+	p.t.Helper()
+	before := p.webContext()
+	asked := make(chan error, 1)
+	go func() {
+		for {
+			_, err := p.follow(plan)
+			r, unlisted := p.try("rollouts", "")
+			if list, _ := r.Result.([]any); !problem.Is(err, problem.Unavailable) || unlisted != nil || len(list) > 0 {
+				asked <- err
+				return
+			}
+			_, _ = p.try("write-attribute", "/profile=web/subsystem=identity", "name", "web-context", "value", before)
+		}
+	}()
+	return asked
 }
 
 func (p *process) webContext() any {

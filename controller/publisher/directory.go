@@ -31,11 +31,6 @@ func (p *Publisher) Lead(leads bool) {
 	defer p.mu.Unlock()
 	p.leads, p.complete = leads, false
 	p.leadsSince = p.clock.Now()
-	for _, h := range p.hosts {
-		if h.route == nil {
-			h.told = false // what was known when this controller led before
-		}
-	}
 	p.notify()
 }
 

@@ -95,7 +95,6 @@ type host struct {
 	route route // nil: not connected
 	told  bool  // its servers, over this route
 	hello *hostlink.Hello
-	told  bool // of its servers, over its newest route: see heardFromAll
 }
 
 // route is a way to a host: a link of this controller, or a relay of another.
