@@ -213,8 +213,8 @@ func TestNoAcknowledgedUpdateIsLostWhileAMemberJoinsAndDies(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		var wg sync.WaitGroup
 		for w := range 4 {
+			node := g.nodes[[]string{"a", "b"}[w%2]] // before the map is replaced
 			wg.Go(func() {
-				node := g.nodes[[]string{"a", "b"}[w%2]]
 				for n := 1; ctx.Err() == nil; n++ {
 					k := w + 4*(n%(keys/4))
 					_, err := node.Put(context.Background(), fmt.Sprint("session-", k), fmt.Append(nil, n), 0)
