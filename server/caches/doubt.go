@@ -75,7 +75,10 @@ func (w *Work) onDoubt(payload []byte) {
 func (d *doubts) note(node string, phase uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.others[node] = max(d.others[node], phase)
+	if known, is := d.others[node]; is && phase <= known {
+		return
+	}
+	d.others[node] = phase
 	d.reckon()
 }
 

@@ -22,11 +22,11 @@ import (
 // member that does not answer.
 const DefaultLease = 2 * time.Second
 
-// Every member asks every other: with n members that is n*(n-1) calls in each
-// period. So that many servers, some on one machine, do not live for their
-// leases alone, a lease grows with the members beyond fewMembers, at most to
-// twice its length, and is then renewed twice in its time and not four times.
-// With 40 members and DefaultLease it is 4 s, and a server asks for 22 a second.
+// Every member needs a lease from every other: with n members n*(n-1) of them, in
+// each period. So that many servers, some on one machine, do not live for their
+// leases alone, these are renewed in common (see workRenew), a lease grows with the
+// members beyond fewMembers, at most to twice its length, and where it is asked for
+// directly that is twice in its time and not four times.
 const fewMembers = 20
 
 // term is how long a lease of a member of a site of n is.
@@ -89,6 +89,8 @@ type Work struct {
 		gone   []func(node string, doubted bool)
 	}
 
+	relaying relaying
+
 	mu      sync.Mutex
 	granted map[string]*grant // leases given to others, by node
 	held    map[string]*held  // leases needed from others, by node
@@ -99,10 +101,11 @@ type Work struct {
 
 // grant is the lease that this member gave to another.
 type grant struct {
-	born  int64
-	until time.Time
-	token uint64 // names the flush that the holder must have done
-	dirty bool   // the holder may have missed an event: it must flush
+	born    int64
+	until   time.Time
+	token   uint64 // names the flush that the holder must have done
+	dirty   bool   // the holder may have missed an event: it must flush
+	telling int    // events that the holder is being told of
 }
 
 // held is the lease that this member has from another.
@@ -133,9 +136,12 @@ func NewWork(cfg WorkConfig) *Work {
 	}
 	w.doubts.own = w.token &^ 1
 	w.doubts.others = map[string]uint64{}
+	w.relaying.began, w.relaying.kick = cfg.Clock.Now(), make(chan struct{}, 1)
 	w.subscribers.topics = map[string][]func([]byte){doubtTopic: {w.onDoubt}}
 	w.mesh.Handle(workEvent, w.onEvent)
 	w.mesh.Handle(workLease, w.onLease)
+	w.mesh.Handle(workRenew, w.onRenew)
+	w.mesh.Handle(workGrant, w.onGrant)
 	w.look(false)
 	return w
 }
@@ -251,6 +257,7 @@ func (w *Work) targets() map[string]time.Time {
 
 // tell brings an event to one member, or waits until its lease has ended.
 func (w *Work) tell(ctx context.Context, node string, until time.Time, message []byte) error {
+	defer w.telling(node)()
 	limit, cancel := context.WithTimeout(ctx, until.Sub(w.clock.Now()))
 	defer cancel()
 	_, err := w.mesh.Call(limit, node, workEvent, message)
@@ -277,6 +284,22 @@ func (w *Work) tell(ctx context.Context, node string, until time.Time, message [
 		return problem.Timeout.Errorf("cannot be sure that %s has forgotten what changed: %w", node, err)
 	}
 	return nil
+}
+
+// telling notes that a member is being told of something, until told.
+func (w *Work) telling(node string) (told func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	g := w.granted[node]
+	if g == nil {
+		return func() {}
+	}
+	g.telling++
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		g.telling--
+	}
 }
 
 func (w *Work) onEvent(_ context.Context, _ string, message []byte) ([]byte, error) {
@@ -374,6 +397,8 @@ func (w *Work) onLease(_ context.Context, from string, payload []byte) ([]byte, 
 func (w *Work) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	wg.Go(func() { w.keepRenewing(ctx) })
+	wg.Go(func() { w.relay(ctx) })
 	// Four tries fit into one lease, two into a long one: one lost message costs
 	// no coherence.
 	tick := w.clock.NewTicker(w.lease / 4)
@@ -454,7 +479,10 @@ func (w *Work) renew(ctx context.Context, node string) {
 	if err == nil {
 		w.doubts.note(node, t.Phase)
 	}
-	if err == nil && !h.until.IsZero() && (t.Flush || !w.clock.Now().Before(h.until)) { // only renew changes h.until
+	w.mu.Lock()
+	before := h.until
+	w.mu.Unlock()
+	if err == nil && !before.IsZero() && (t.Flush || !w.clock.Now().Before(before)) { // one that has ended only renew begins again
 		w.notifyMissed(node)
 	}
 	w.mu.Lock()
