@@ -189,7 +189,10 @@ func (t *trust) run(ctx context.Context) {
 
 // settle raises the floors when somebody has to, and then is sure again.
 func (t *trust) settle(ctx context.Context) {
-	if !t.healthy() {
+	t.mu.Lock()
+	idle := t.stale == 0 && !t.inDoubt
+	t.mu.Unlock()
+	if idle || !t.healthy() {
 		return
 	}
 	t.mu.Lock()
