@@ -88,7 +88,22 @@ func (a *Agent) direct(ctx context.Context) error {
 		version = max(version+1, newest)
 		a.relay.Publish(&relaypb.Directory{Version: version, Servers: list})
 		told = list
+		if clock.Sleep(ctx, a.config.Clock, pause(len(list))) != nil {
+			return nil
+		}
 	}
+}
+
+// pause is how long nothing is told after a list of n servers was, so that what
+// happens meanwhile is told together: each server of the host reads each list, and
+// fifty that start change it some two hundred times. The first change after a pause is
+// told at once. Balancers and clusters find dead servers by themselves, too.
+func pause(n int) time.Duration {
+	const few, each, most = 20, 5 * time.Millisecond, 500 * time.Millisecond
+	if n <= few {
+		return 0
+	}
+	return min(time.Duration(n)*each, most)
 }
 
 // What a kill of the agent costs at most: how servers were this long ago, or
