@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -76,17 +77,16 @@ func (a *fakeAgent) Attach(stream configrelay.ConfigRelay_AttachServer) error {
 	}
 }
 
-// until waits for a report that is wanted.
-func (a *fakeAgent) until(t *testing.T, what string, wanted func(*configrelay.Report) bool) {
+// until waits for reports that are wanted, in whatever order: what describes a
+// state may be told before the answers to commands that wait beside it.
+func (a *fakeAgent) until(t *testing.T, what string, wanted ...func(*configrelay.Report) bool) {
 	t.Helper()
 	limit := time.NewTimer(time.Minute)
 	defer limit.Stop()
-	for {
+	for len(wanted) > 0 {
 		select {
 		case r := <-a.reports:
-			if wanted(r) {
-				return
-			}
+			wanted = slices.DeleteFunc(wanted, func(is func(*configrelay.Report) bool) bool { return is(r) })
 		case <-limit.C:
 			t.Fatalf("no report: %s", what)
 		}
@@ -199,8 +199,7 @@ func TestASpawnedServerLivesAsItsAgentSays(t *testing.T) {
 	agent.until(t, "another change waits for a reload", applied(3, "reload-required"))
 
 	link <- command("r", "reload")
-	agent.until(t, "the reload is answered", done("r", false))
-	agent.until(t, "and brings the change", applied(3, ""))
+	agent.until(t, "the reload is answered, and brings the change", done("r", false), applied(3, ""))
 
 	link <- command("s", "suspend")
 	agent.until(t, "suspended", done("s", false))

@@ -257,7 +257,10 @@ func TestALostServerIsNoticedAndItsReturnToo(t *testing.T) {
 
 func TestCallsReachTheirHandlersAndCarryProblems(t *testing.T) {
 	s := newSite(t)
-	a, b := s.start("one"), s.start("two")
+	// Nothing is heard behind frames of 16 MiB, which take the race detector seconds
+	// of a processor: 200 s.
+	patient := func(c *cluster.Config) { c.Timing.Suspicion = 10 * calm.Suspicion }
+	a, b := s.start("one", patient), s.start("two", patient)
 	eventually(t, a.Node, "both are", size(2))
 	b.Handle("refuse", func(context.Context, string, []byte) ([]byte, error) {
 		return nil, problem.Conflict.Errorf("cannot do it: changed meanwhile")
