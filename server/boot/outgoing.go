@@ -32,11 +32,12 @@ func readOutgoing(cfg servergroups.ServerConfig, dir string) (*http.Client, erro
 	millis := func(name string, def int64) time.Duration {
 		return time.Duration(number(name, def)) * time.Millisecond
 	}
+	connect := millis("establish-connection-timeout-millis", outgoingLimit.Milliseconds())
 	t := &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         (&net.Dialer{Timeout: millis("establish-connection-timeout-millis", outgoingLimit.Milliseconds())}).DialContext,
+		DialContext:         (&net.Dialer{Timeout: connect}).DialContext,
 		ForceAttemptHTTP2:   true,
-		TLSHandshakeTimeout: outgoingLimit,
+		TLSHandshakeTimeout: connect,
 		MaxIdleConns:        int(number("connection-pool-size", 128)),
 		MaxConnsPerHost:     int(number("max-pooled-per-route", 64)),
 		IdleConnTimeout:     millis("max-connection-idle-time-millis", 900000),

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/gatehouse-idp/gatehouse/servergroups"
 )
 
 const clientAt = "identity|spi|connectionsHttpClient|provider|default|properties|"
@@ -46,7 +48,10 @@ func TestAProxyMappingThatCannotBeUsedIsRefusedWithoutItsPassword(t *testing.T) 
 func TestOutgoingCallsGoByTheProxyAndTrustTheTrustStore(t *testing.T) {
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Header().Set("X-Asked", r.URL.String()) }))
 	defer proxy.Close()
-	client, err := readOutgoing(subsystems(map[string]any{clientAt + "proxy-mappings": []any{".*;" + proxy.URL}}), "")
+	patient := func(key string, value any) servergroups.ServerConfig { // on a busy machine
+		return subsystems(map[string]any{key: value, clientAt + "socket-timeout-millis": "60000", clientAt + "establish-connection-timeout-millis": "60000"})
+	}
+	client, err := readOutgoing(patient(clientAt+"proxy-mappings", []any{".*;" + proxy.URL}), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +73,7 @@ func TestOutgoingCallsGoByTheProxyAndTrustTheTrustStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	for file, trusted := range map[string]bool{"": false, "trust.pem": true} {
-		client, err := readOutgoing(subsystems(map[string]any{"identity|spi|truststore|provider|file|properties|file": file}), dir)
+		client, err := readOutgoing(patient("identity|spi|truststore|provider|file|properties|file", file), dir)
 		if err != nil {
 			t.Fatal(err)
 		}
