@@ -71,6 +71,8 @@ func distributedCache(text string, attrs ...Attribute) *Description {
 		}
 		c.Description.Attributes[0] = Attribute{Name: "lifespan", Type: Long, Default: int64(-1), Range: &Range{-1, 1 << 50}, Unit: "milliseconds", Effect: Reload,
 			Text: "After they were written, and at most as long as the session lives; -1 for no limit but that. The session itself stays in the database."}
+		c.Description.Attributes[1] = Attribute{Name: "max-idle", Type: Long, Default: int64(-1), Range: &Range{-1, 1 << 50}, Unit: "milliseconds", Effect: Reload,
+			Text: "After they were last read or written, on all owners; -1 for ever. The session itself stays in the database."}
 		c.Description.Attributes[2] = Attribute{Name: "interval", Type: Long, Default: int64(60000), Range: &Range{-1, 1 << 40}, Unit: "milliseconds", Effect: Reload,
 			Text: "How often those that have expired are cleared away; -1 for every 10 s."}
 	}

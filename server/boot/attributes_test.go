@@ -47,7 +47,7 @@ var actedOn = map[string]struct{ reader, attributes string }{
 	"caches/cache-container=*":                                          {"readCache", "statistics-enabled"},
 	"caches/cache-container=*/distributed-cache=*":                      {"readCache", "owners statistics-enabled"},
 	"caches/cache-container=*/distributed-cache=*/memory=object":        {"readCache", "size"},
-	"caches/cache-container=*/distributed-cache=*/component=expiration": {"readCache", "lifespan interval"},
+	"caches/cache-container=*/distributed-cache=*/component=expiration": {"readCache", "lifespan max-idle interval"},
 	"cluster":                       {"readDiscovery, identity", "default-stack node-name socket-binding"},
 	"cluster/stack=*":               {"readDiscovery", "discovery initial-hosts dns-query"},
 	"http":                          {"serverPath, defaultHost, counts", "default-server default-virtual-host statistics-enabled"},

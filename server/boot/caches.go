@@ -27,6 +27,7 @@ type cacheSettings struct {
 	owners     int
 	size       int // the most entries of one server; math.MaxInt for no limit
 	lifespan   time.Duration
+	idle       time.Duration // 0: for ever
 	sweep      time.Duration
 	statistics bool
 }
@@ -47,6 +48,7 @@ func readCache(cfg servergroups.ServerConfig, name string) cacheSettings {
 		name: name, on: distributed || local, shared: distributed, owners: int(cfg.Int(2, at("owners")...)),
 		size:     int(cfg.Int(-1, at("memory", "object", "size")...)),
 		lifespan: millis(-1, "component", "expiration", "lifespan"),
+		idle:     millis(-1, "component", "expiration", "max-idle"),
 		sweep:    millis(60000, "component", "expiration", "interval"),
 		statistics: cfg.Bool(true, append(container, "statistics-enabled")...) &&
 			cfg.Bool(true, at("statistics-enabled")...),
@@ -96,7 +98,7 @@ func (s *sessionCaches) kind(name string) durable.Kind {
 		return durable.Kind{}
 	}
 	d := caches.NewDistributed(caches.DistributedConfig{
-		Name: name, Mesh: s.mesh, Owners: c.owners, Policy: caches.Majority, Sweep: c.sweep, Statistics: c.statistics,
+		Name: name, Mesh: s.mesh, Owners: c.owners, Policy: caches.Majority, Sweep: c.sweep, Idle: durable.Idle(c.idle), Statistics: c.statistics,
 		Clock: s.g.Clock, Log: s.g.logger("server.caches"),
 	})
 	s.all = append(s.all, d)

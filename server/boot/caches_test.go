@@ -24,8 +24,8 @@ func TestACacheIsWhatTheProfileSays(t *testing.T) {
 		{"all", container("distributed-cache", "sessions", map[string]any{
 			"owners": int64(3), "statistics-enabled": false,
 			"memory":    map[string]any{"object": map[string]any{"size": int64(10)}},
-			"component": map[string]any{"expiration": map[string]any{"lifespan": int64(5000), "interval": int64(1000)}},
-		}), cacheSettings{on: true, shared: true, owners: 3, size: 10, lifespan: 5 * time.Second, sweep: time.Second}},
+			"component": map[string]any{"expiration": map[string]any{"lifespan": int64(5000), "max-idle": int64(3000), "interval": int64(1000)}},
+		}), cacheSettings{on: true, shared: true, owners: 3, size: 10, lifespan: 5 * time.Second, idle: 3 * time.Second, sweep: time.Second}},
 		{"local", container("local-cache", "sessions", map[string]any{}), cacheSettings{on: true, owners: 2, size: math.MaxInt, sweep: time.Minute, statistics: true}},
 	} {
 		c.want.name = "sessions"

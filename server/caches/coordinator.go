@@ -47,6 +47,7 @@ func (d *Distributed) Run(ctx context.Context) error {
 			for i := range d.segs {
 				d.segs[i].sweep(before)
 			}
+			d.sweepIdle(ctx)
 		}
 	}
 }

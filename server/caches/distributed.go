@@ -34,6 +34,9 @@ type DistributedConfig struct {
 	Policy SplitPolicy
 	// Sweep is how often expired entries are cleared away; 0: 10 s.
 	Sweep time.Duration
+	// Idle says how long an entry of a value may go without being read or written
+	// until it counts as expired; 0: for ever. nil: all may. The same on all servers.
+	Idle func(value []byte) time.Duration
 	// Statistics counts hits and misses.
 	Statistics bool
 	Clock      clock.Clock

@@ -25,6 +25,7 @@ type grid struct {
 	net    *clustertest.Net
 	owners int
 	policy caches.SplitPolicy
+	idle   func(value []byte) time.Duration
 	alive  []string
 	nodes  map[string]*gridNode
 }
@@ -38,19 +39,23 @@ type gridNode struct {
 
 func newGrid(t *testing.T, owners int, policy caches.SplitPolicy, names ...string) *grid {
 	g := &grid{t: t, net: clustertest.NewNet(), owners: owners, policy: policy, nodes: map[string]*gridNode{}}
+	g.startAll(names...)
+	return g
+}
+
+func (g *grid) startAll(names ...string) {
 	for _, n := range names {
 		g.start(n)
 	}
 	g.settle()
-	return g
 }
 
-func open(mesh caches.Mesh, owners int, policy caches.SplitPolicy, join func()) (*caches.Distributed, func()) {
+func open(mesh caches.Mesh, owners int, policy caches.SplitPolicy, idle func(value []byte) time.Duration, join func()) (*caches.Distributed, func()) {
 	log := zerolog.Nop()
 	if os.Getenv("CACHES_TRACE") != "" {
 		log = zerolog.New(os.Stderr).With().Str("node", mesh.Self().Name).Logger()
 	}
-	d := caches.NewDistributed(caches.DistributedConfig{Name: "sessions", Mesh: mesh, Owners: owners, Policy: policy, Clock: clock.Real(), Log: log})
+	d := caches.NewDistributed(caches.DistributedConfig{Name: "sessions", Mesh: mesh, Owners: owners, Policy: policy, Idle: idle, Clock: clock.Real(), Log: log})
 	join()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -63,7 +68,7 @@ func (g *grid) start(name string) *gridNode {
 	node := g.net.Start(name)
 	g.alive = append(g.alive, name)
 	// As in a server: answering before it joins, taking part once it has.
-	d, stop := open(node, g.owners, g.policy, func() { g.net.See(g.alive) })
+	d, stop := open(node, g.owners, g.policy, g.idle, func() { g.net.See(g.alive) })
 	n := &gridNode{d, name, stop, make(chan struct{})}
 	g.nodes[name] = n
 	return n
@@ -141,7 +146,7 @@ func TestContractOfADistributedCache(t *testing.T) {
 	}
 	t.Run("alone, without a cluster", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			d, stop := open(caches.Alone{Member: cluster.Member{Name: "a", Born: 1}}, 2, caches.Majority, func() {})
+			d, stop := open(caches.Alone{Member: cluster.Member{Name: "a", Born: 1}}, 2, caches.Majority, nil, func() {})
 			defer stop()
 			cachetest.Run(t, []cachetest.Store{d}, true)
 		})

@@ -13,7 +13,8 @@ const (
 	opPutIfAbsent
 	opReplace
 	opRemove
-	opMerge // an entry from the other side of a healed partition
+	opMerge  // an entry from the other side of a healed partition
+	opExpire // an entry of that version that nobody used; of the primary's own accord
 )
 
 // operation is one request to a key's primary.
@@ -157,7 +158,12 @@ func (o operation) decide(e *entry, now int64) (result, *entry) {
 		if !live {
 			return is, nil
 		}
-		next = &entry{modified: now, expires: now + tombstoneLife.Milliseconds(), deleted: true}
+		next = tombstone(now)
+	case opExpire:
+		if live || e == nil || e.deleted || e.version != o.version {
+			return is, nil
+		}
+		next = tombstone(now)
 	case opMerge:
 		if e != nil && (e.modified > o.modified || e.modified == o.modified && !e.version.Before(o.version)) {
 			return is, nil
@@ -167,6 +173,10 @@ func (o operation) decide(e *entry, now int64) (result, *entry) {
 		return is, nil
 	}
 	return is, next
+}
+
+func tombstone(now int64) *entry {
+	return &entry{modified: now, expires: now + tombstoneLife.Milliseconds(), deleted: true}
 }
 
 // tombstoneLife is how long a removed key is remembered: far longer than any

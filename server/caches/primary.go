@@ -29,7 +29,11 @@ func (d *Distributed) serve(ctx context.Context, op operation) result {
 		if !d.leads(s) {
 			return result{status: elsewhere}
 		}
-		r, _ := op.decide(d.segs[s].get(op.key), d.now())
+		now := d.now()
+		r, _ := op.decide(d.entry(s, op.key, now), now)
+		if r.found {
+			d.use(s, op.key, now)
+		}
 		return r
 	}
 	h := fnv.New64a()
@@ -86,14 +90,14 @@ func (d *Distributed) prepare(s int, op operation) (r result, next *entry, since
 	if !d.leads(s) {
 		return result{status: elsewhere}, nil, 0
 	}
-	e := d.segs[s].get(op.key)
+	now := d.now()
+	e := d.entry(s, op.key, now)
 	if v, ok := e.applied(op.id); ok {
 		return result{done: true, found: !e.deleted, version: v, value: op.value, expires: e.expires}, nil, 0
 	}
 	if op.again && !e.remembers(op.since, op.started) {
 		return result{status: unknown}, nil, 0
 	}
-	now := d.now()
 	r, next = op.decide(e, now)
 	if next == nil {
 		return r, nil, 0
@@ -152,6 +156,7 @@ func (d *Distributed) commit(s int, since uint64, key string, e *entry) bool {
 			same := d.place == p
 			if same {
 				d.segs[s].put(key, e)
+				d.use(s, key, d.now())
 			}
 			d.mu.RUnlock()
 			if same {

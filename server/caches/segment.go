@@ -9,7 +9,8 @@ import (
 type segment struct {
 	mu      sync.RWMutex
 	entries map[string]*entry
-	count   uint64 // the last Count given out as primary
+	used    map[string]int64 // see idle.go
+	count   uint64           // the last Count given out as primary
 }
 
 func (s *segment) get(key string) *entry {
@@ -84,6 +85,7 @@ func (s *segment) sweep(before int64) (left int) {
 		switch n := len(e.last); {
 		case e.expires != 0 && e.expires < before:
 			delete(s.entries, k)
+			delete(s.used, k)
 		case n > 0 && e.last[n-1].at+traceLife+skew < before:
 			lean := *e
 			lean.dropped, lean.last = e.last[n-1].forget(), nil

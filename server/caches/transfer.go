@@ -88,6 +88,7 @@ func (d *Distributed) takeOver(ctx context.Context, p *placement) bool {
 	}
 	for _, s := range mine {
 		d.synced[s] = p.Segments[s].Since
+		d.segs[s].forgetUse() // what it knows is from before another was the primary
 	}
 	close(d.progress)
 	d.progress = make(chan struct{})

@@ -3,6 +3,7 @@ package durable
 import (
 	"encoding/binary"
 	"encoding/json"
+	"time"
 
 	"github.com/gatehouse-idp/gatehouse/internal/problem"
 	"github.com/gatehouse-idp/gatehouse/server/model"
@@ -38,6 +39,21 @@ type stored struct {
 type storedClient struct {
 	*model.ClientSession
 	ClientID string `json:"clientId,omitempty"`
+}
+
+// Idle is caches.DistributedConfig.Idle of a cache whose sessions may go unused for
+// a time; 0: for ever. Marks stay, whoever asks: they keep others from what was
+// before a write.
+func Idle(limit time.Duration) func(value []byte) time.Duration {
+	if limit <= 0 {
+		return nil
+	}
+	return func(value []byte) time.Duration {
+		if len(value) > 0 && (value[0] == isSession || value[0] == isPlain) {
+			return limit
+		}
+		return 0
+	}
 }
 
 // encode is the entry of a session that was fetched under an entry of that epoch.

@@ -5,6 +5,7 @@ import (
 	"math"
 	"reflect"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -71,6 +72,30 @@ func TestAnEntryGivesItsSessionBack(t *testing.T) {
 			t.Fatal("an entry of before the floor is read")
 		}
 	})
+}
+
+// A mark that went because nobody looked at it would let what was there before a
+// write be served again.
+func TestOnlySessionsGoUnused(t *testing.T) {
+	session, err := encode(1, &model.UserSession{ID: "s", RealmID: "r"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	idle := Idle(time.Hour)
+	for name, c := range map[string]struct {
+		value []byte
+		want  time.Duration
+	}{
+		"a session": {session, time.Hour}, "one of an older server": {[]byte{isPlain, 1, '{', '}'}, time.Hour},
+		"a mark": {mark(make([]byte, tokenSize)), 0}, "a reserve": {[]byte{isReserve}, 0}, "what is left of a mark": {[]byte{isEmpty}, 0}, "nothing": {nil, 0},
+	} {
+		if got := idle(c.value); got != c.want {
+			t.Errorf("%s may go unused for %s, want %s", name, got, c.want)
+		}
+	}
+	if Idle(0) != nil || Idle(-time.Millisecond) != nil {
+		t.Error("without a limit something is looked at")
+	}
 }
 
 func filled(m map[string]string) map[string]string {
