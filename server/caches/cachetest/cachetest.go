@@ -27,7 +27,9 @@ type Store interface {
 // members of one cluster. open is called inside a synctest bubble when virtual
 // is true; then expiry is waited for.
 func Run(t *testing.T, stores []Store, virtual bool) {
-	s := &suite{t: t, stores: stores}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour) // what takes long on a busy machine is no failure
+	defer cancel()
+	s := &suite{t: t, ctx: ctx, stores: stores}
 	s.whatIsPutIsThereOnEveryMember()
 	s.whatIsRemovedIsGone()
 	s.putIfAbsentHasOneWinner()
@@ -41,6 +43,7 @@ func Run(t *testing.T, stores []Store, virtual bool) {
 
 type suite struct {
 	t      *testing.T
+	ctx    context.Context
 	stores []Store
 	keys   int
 	next   int
@@ -58,7 +61,7 @@ func (s *suite) key() string {
 
 func (s *suite) put(key, value string, ttl time.Duration) caches.Version {
 	s.t.Helper()
-	v, err := s.at().Put(context.Background(), key, []byte(value), ttl)
+	v, err := s.at().Put(s.ctx, key, []byte(value), ttl)
 	if err != nil {
 		s.t.Fatalf("Put(%s) = %v", key, err)
 	}
@@ -69,7 +72,7 @@ func (s *suite) put(key, value string, ttl time.Duration) caches.Version {
 func (s *suite) holds(what, key, want string) {
 	s.t.Helper()
 	for i, st := range s.stores {
-		item, ok, err := st.Get(context.Background(), key)
+		item, ok, err := st.Get(s.ctx, key)
 		if err != nil || ok != (want != "") || string(item.Value) != want {
 			s.t.Errorf("%s: member %d has %q %v %v, want %q", what, i, item.Value, ok, err, want)
 		}
@@ -93,11 +96,11 @@ func (s *suite) whatIsPutIsThereOnEveryMember() {
 func (s *suite) whatIsRemovedIsGone() {
 	for range 20 {
 		key := s.key()
-		if ok, err := s.at().Remove(context.Background(), key); ok || err != nil {
+		if ok, err := s.at().Remove(s.ctx, key); ok || err != nil {
 			s.t.Errorf("Remove of nothing = %v %v", ok, err)
 		}
 		s.put(key, "x", 0)
-		if ok, err := s.at().Remove(context.Background(), key); !ok || err != nil {
+		if ok, err := s.at().Remove(s.ctx, key); !ok || err != nil {
 			s.t.Errorf("Remove = %v %v", ok, err)
 		}
 		s.holds("after the removal", key, "")
@@ -108,7 +111,7 @@ func (s *suite) whatIsRemovedIsGone() {
 
 func (s *suite) putIfAbsentHasOneWinner() {
 	s.oneWinner("PutIfAbsent", func(string) {}, func(st Store, key string, n int) (bool, error) {
-		_, ok, err := st.PutIfAbsent(context.Background(), key, fmt.Append(nil, n), 0)
+		_, ok, err := st.PutIfAbsent(s.ctx, key, fmt.Append(nil, n), 0)
 		return ok, err
 	})
 }
@@ -116,7 +119,7 @@ func (s *suite) putIfAbsentHasOneWinner() {
 // removeHasOneWinner: a code, an action token is used once.
 func (s *suite) removeHasOneWinner() {
 	s.oneWinner("Remove", func(key string) { s.put(key, "code", time.Minute) }, func(st Store, key string, _ int) (bool, error) {
-		return st.Remove(context.Background(), key)
+		return st.Remove(s.ctx, key)
 	})
 }
 
@@ -146,18 +149,17 @@ func (s *suite) oneWinner(what string, prepare func(key string), try func(st Sto
 }
 
 func (s *suite) replaceNeedsTheVersion() {
-	ctx := context.Background()
 	for range 20 {
 		key := s.key()
-		if _, ok, err := s.at().Replace(ctx, key, []byte("x"), 0, caches.Version{}); ok || err != nil {
+		if _, ok, err := s.at().Replace(s.ctx, key, []byte("x"), 0, caches.Version{}); ok || err != nil {
 			s.t.Errorf("Replace of nothing = %v %v", ok, err)
 		}
 		old := s.put(key, "one", 0)
-		item, ok, err := s.at().Replace(ctx, key, []byte("two"), 0, old)
+		item, ok, err := s.at().Replace(s.ctx, key, []byte("two"), 0, old)
 		if !ok || err != nil {
 			s.t.Errorf("Replace of the version = %v %v", ok, err)
 		}
-		is, ok, err := s.at().Replace(ctx, key, []byte("three"), 0, old)
+		is, ok, err := s.at().Replace(s.ctx, key, []byte("three"), 0, old)
 		if ok || err != nil || is.Version != item.Version || string(is.Value) != "two" {
 			s.t.Errorf("Replace of an old version = %+v %v %v, want what is there", is, ok, err)
 		}
@@ -166,7 +168,6 @@ func (s *suite) replaceNeedsTheVersion() {
 }
 
 func (s *suite) concurrentIncrementsAreNotLost() {
-	ctx := context.Background()
 	key := s.key()
 	s.put(key, "0", 0)
 	var wg sync.WaitGroup
@@ -174,7 +175,7 @@ func (s *suite) concurrentIncrementsAreNotLost() {
 		st := s.at()
 		wg.Go(func() {
 			for done := 0; done < 10; {
-				item, _, err := st.Get(ctx, key)
+				item, _, err := st.Get(s.ctx, key)
 				if err != nil {
 					s.t.Errorf("Get = %v", err)
 					return
@@ -184,7 +185,7 @@ func (s *suite) concurrentIncrementsAreNotLost() {
 					s.t.Errorf("value %q", item.Value)
 					return
 				}
-				_, ok, err := st.Replace(ctx, key, fmt.Append(nil, n+1), 0, item.Version)
+				_, ok, err := st.Replace(s.ctx, key, fmt.Append(nil, n+1), 0, item.Version)
 				if err != nil {
 					s.t.Errorf("Replace = %v", err)
 					return
@@ -208,7 +209,7 @@ func (s *suite) entriesExpire() {
 	time.Sleep(2 * time.Second)
 	s.holds("after its time", key, "")
 	s.holds("without a time", forever, "long")
-	if _, ok, err := s.at().PutIfAbsent(context.Background(), key, []byte("new"), time.Hour); !ok || err != nil {
+	if _, ok, err := s.at().PutIfAbsent(s.ctx, key, []byte("new"), time.Hour); !ok || err != nil {
 		s.t.Errorf("PutIfAbsent of an expired key = %v %v", ok, err)
 	}
 	s.holds("put again", key, "new")
