@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/rs/zerolog"
@@ -36,7 +37,8 @@ type model struct {
 	*apitest.Model
 	hosts, controllers, rollouts, servers []any
 
-	broken bool // no support bundle can be made
+	broken     bool         // no support bundle can be made
+	leaderless atomic.Int32 // operations that find nobody who leads
 }
 
 const hostToken = "gatehouse-join-token-of-h9"
@@ -44,6 +46,9 @@ const hostToken = "gatehouse-join-token-of-h9"
 func (m *model) Execute(ctx context.Context, c access.Caller, op profiles.Operation) (api.Response, error) {
 	running := len(op.Address) == 2 && op.Address[1].Type == "server"
 	switch {
+	case m.leaderless.Load() > 0:
+		m.leaderless.Add(-1)
+		return api.Response{}, api.NotLeader{Cause: problem.Unavailable.Errorf("no controller leads")}
 	case op.Name == "hosts":
 		return api.Response{Result: m.hosts}, nil
 	case op.Name == "controllers":

@@ -199,7 +199,7 @@ func (c *Console) nowhere(v *visit) {
 
 // do runs one operation as the visitor and reads its result; into may be nil.
 func (v *visit) do(ctx context.Context, op profiles.Operation, into any) (revision uint64, err error) {
-	response, err := v.config.Management.Execute(ctx, api.Inside{Caller: v.caller, Operation: op, Via: via, Again: v.refresh()})
+	response, err := v.execute(ctx, api.Inside{Operation: op, Again: v.refresh()})
 	if err != nil || into == nil || response.Result == nil {
 		return response.Revision, err
 	}

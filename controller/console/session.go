@@ -39,6 +39,7 @@ type visit struct {
 	r      *http.Request
 	caller access.Caller
 	csrf   string
+	began  time.Time
 }
 
 // page serves a page to whoever is signed in, and leads others to the sign-in.
@@ -83,7 +84,7 @@ func (c *Console) visit(w http.ResponseWriter, r *http.Request) *visit {
 		http.Error(w, err.Error(), problem.KindOf(err).HTTP())
 		return nil
 	}
-	v := &visit{Console: c, w: w, r: r, caller: caller, csrf: c.csrf(id)}
+	v := &visit{Console: c, w: w, r: r, caller: caller, csrf: c.csrf(id), began: c.config.Clock.Now()}
 	if v.refresh() || expires.Sub(c.config.Clock.Now()) > access.SessionLifetime/2 {
 		return v
 	}

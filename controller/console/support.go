@@ -59,8 +59,8 @@ func (c *Console) saveLog(v *visit) {
 // logOf is the end of a server's log; the host sends it in pieces.
 func (v *visit) logOf(at profiles.Address, lines int) (string, error) {
 	var text strings.Builder
-	_, err := v.config.Management.Execute(v.r.Context(), api.Inside{
-		Caller: v.caller, Via: via, Again: v.refresh(),
+	_, err := v.execute(v.r.Context(), api.Inside{
+		Again:     v.refresh(),
 		Operation: profiles.Operation{Name: "read-log", Address: at, Params: map[string]any{"lines": int64(lines), "timeout": int64(5)}},
 		Emit: func(event any) error {
 			var piece struct{ Log string }
@@ -94,7 +94,7 @@ func (c *Console) supportBundle(v *visit) {
 		name += "-" + host
 	}
 	begun := false
-	_, err := v.config.Management.Execute(v.r.Context(), api.Inside{Caller: v.caller, Via: via, Operation: op, Emit: func(event any) error {
+	_, err := v.execute(v.r.Context(), api.Inside{Operation: op, Emit: func(event any) error {
 		var piece struct{ Chunk []byte }
 		if err := reread(event, &piece); err != nil {
 			return err
