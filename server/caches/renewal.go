@@ -135,17 +135,17 @@ func (w *Work) renewInCommon(ctx context.Context, view cluster.View) (next time.
 }
 
 // prolong takes in what was granted after asked. Only a lease that runs is: one
-// that has ended is begun again between the two.
+// that has ended is begun again between the two. Of a member that has gone
+// meanwhile nothing is taken in, its doubt neither: nobody would end it.
 func (w *Work) prolong(asked time.Time, granters []granter, tokens []uint64) {
-	for i, g := range granters {
-		if tokens[i] != 0 {
-			w.doubts.note(g.Name, g.Phase)
-		}
-	}
 	w.mu.Lock()
 	for i, g := range granters {
-		h, until := w.held[g.Name], asked.Add(time.Duration(g.Term))
-		if h != nil && h.born == g.Born && !h.gone && tokens[i] != 0 && h.token == tokens[i] && w.clock.Now().Before(h.until) && until.After(h.until) {
+		h := w.held[g.Name]
+		if tokens[i] == 0 || h == nil || h.born != g.Born || h.gone || h.token != tokens[i] || !w.clock.Now().Before(h.until) {
+			continue
+		}
+		w.doubts.note(g.Name, g.Phase)
+		if until := asked.Add(time.Duration(g.Term)); until.After(h.until) {
 			h.asked, h.until = asked, until
 		}
 	}

@@ -187,6 +187,63 @@ func TestARelayProlongsNoLeaseThatAnEventWaitsFor(t *testing.T) {
 	})
 }
 
+// Publish that gives up with its context has marked the member that was not told.
+func TestARelayProlongsNoLeaseWhoseHolderMissedAnEvent(t *testing.T) {
+	const n = 12
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, n, nil)
+		defer s.stop()
+		s.net.Cut(s.names[5], s.names[9])
+		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		defer cancel()
+		if err := s.works[5].Publish(ctx, "topic", nil); err == nil {
+			t.Fatal("Publish is sure of a member that it does not reach")
+		}
+		time.Sleep(2 * s.works[0].term(n))
+		if s.works[9].Coherent() {
+			t.Error("a member that missed an event goes on through others")
+		}
+		s.net.Heal()
+	})
+}
+
+// What a relay has from a member that has gone meanwhile begins no doubt: nobody
+// would end it.
+func TestARenewalFromAMemberThatHasGoneBeginsNoDoubt(t *testing.T) {
+	for name, end := range map[string]func(*site){
+		"left":  func(s *site) { s.net.See(s.names[:9]) },
+		"ended": func(s *site) { s.net.Kill(s.names[9]) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSite(t, 10, nil)
+				defer s.stop()
+				w, last := s.works[3], s.names[9]
+				late := func() {
+					w.mu.Lock()
+					token := uint64(1)
+					if h := w.held[last]; h != nil {
+						token = h.token
+					}
+					w.mu.Unlock()
+					w.prolong(time.Now(), []granter{{last, s.works[9].mesh.Self().Born, s.works[9].ownPhase() | 1, int64(w.term(10))}}, []uint64{token})
+				}
+				late()
+				if !w.Doubted() {
+					t.Error("the doubt of a member is not heard of with its lease")
+				}
+				s.ends[9]()
+				end(s)
+				time.Sleep(2 * w.term(10))
+				late()
+				if w.Doubted() {
+					t.Error("a doubt remains of a member that has gone")
+				}
+			})
+		})
+	}
+}
+
 // Renewals in common are over before leases would be asked for directly.
 func TestRenewalsInCommonComeFirst(t *testing.T) {
 	w := &Work{lease: DefaultLease}

@@ -502,6 +502,7 @@ func (w *Work) renew(ctx context.Context, node string) {
 		w.notifyGone(node)
 		w.mu.Lock()
 		h.gone = true
+		w.doubts.forget(node) // a renewal in common may have told of it since
 		w.mu.Unlock()
 	}
 	w.reckon()
