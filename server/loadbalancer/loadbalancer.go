@@ -130,8 +130,14 @@ const (
 	defaultQueueTime = 2 * time.Second
 	defaultQueued    = 1000
 	headerLimit      = 10 * time.Second
-	idleLimit        = 2 * time.Minute
-	drainLimit       = 10 * time.Second // for requests in flight when the balancer stops
+	idleLimit        = 2 * time.Minute // of people's connections
+	// backendIdle is how long a connection to a server is kept that nobody uses. It is
+	// well below what servers allow, or one hangs up at the moment when a request is
+	// written, and what may not be repeated fails: 60 s after a request
+	// (no-request-timeout), and 10 s (request-parse-timeout) before the first one, on a
+	// connection that was opened for a request that found another.
+	backendIdle = 5 * time.Second
+	drainLimit  = 10 * time.Second // for requests in flight when the balancer stops
 )
 
 // Balancer is the reverse proxy: an http.Handler, and a task that serves its
@@ -187,8 +193,8 @@ func (b *Balancer) connections(s Settings) *http.Transport {
 		TLSHandshakeTimeout:   5 * connectLimit,
 		ResponseHeaderTimeout: s.Timeout,
 		MaxIdleConnsPerHost:   s.MaxIdle,
-		IdleConnTimeout:       idleLimit / 2, // below the servers': they do not hang up on us
-		DisableCompression:    true,          // bytes pass as they are
+		IdleConnTimeout:       backendIdle,
+		DisableCompression:    true, // bytes pass as they are
 		Protocols:             protocols,
 	}
 }
