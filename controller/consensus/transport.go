@@ -40,18 +40,29 @@ func TLS(listener net.Listener, advertise string, identity *certs.Identity, allo
 			return dialer.DialContext(ctx, "tcp", to)
 		}),
 	}
-	t := &beating{NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: layer,
-		// One for the pipeline, one for heartbeats, one for votes and snapshots.
-		MaxPool:                 3,
-		Timeout:                 transportTimeout,
-		Logger:                  bridge(log),
-		MsgpackUseNewTimeFormat: true,
-	})}
+	t := &beating{NetworkTransport: overNetwork(layer, log)}
 	return Transport{Raft: t, Close: func() error {
 		t.beats.end()
 		return t.Close()
 	}}
+}
+
+// overNetwork is raft's transport. Each follower is sent one part of the log after the
+// other, not the next before it has answered. Raft v1.7.3 hangs in its pipeline when a
+// follower refuses a part while another is being sent (pipelineDecode has ended, and
+// netPipeline.AppendEntries waits for it): that follower then gets nothing any more
+// until this controller is killed, which cannot even stop. What is appended meanwhile
+// goes together in the next part, up to 64 entries, so little is lost.
+func overNetwork(layer raft.StreamLayer, log zerolog.Logger) *raft.NetworkTransport {
+	return raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream: layer,
+		// One for the log, one for heartbeats, one for votes and snapshots.
+		MaxPool:                 3,
+		MaxRPCsInFlight:         1,
+		Timeout:                 transportTimeout,
+		Logger:                  bridge(log),
+		MsgpackUseNewTimeFormat: true,
+	})
 }
 
 // beating is a transport whose heartbeats have an end. The library takes them on
