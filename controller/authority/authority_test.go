@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/xdg-go/scram"
+
 	"github.com/gatehouse-idp/gatehouse/controller/authority"
 	"github.com/gatehouse-idp/gatehouse/controller/domain"
 	"github.com/gatehouse-idp/gatehouse/internal/certs"
@@ -17,7 +19,11 @@ import (
 
 // records is a domain without replication. It is authority.Records and
 // authority.Presence.
-type records struct{ state domain.State }
+type records struct {
+	state domain.State
+	// fresh, if not nil, brings what other controllers wrote.
+	fresh func() error
+}
 
 func (r *records) Record(kind, key string) (domain.Record, bool) { return r.state.Record(kind, key) }
 
@@ -31,7 +37,13 @@ func (r *records) Delete(_ context.Context, kind, key string, expect uint64) (er
 	return err
 }
 
-func (r *records) Fresh(context.Context) error        { return nil }
+func (r *records) Fresh(context.Context) error {
+	if r.fresh == nil {
+		return nil
+	}
+	return r.fresh()
+}
+
 func (r *records) Installation(string) (string, bool) { return "", false }
 
 func newAuthority(t *testing.T) (*authority.Authority, *records, *clocktest.Clock) {
@@ -95,6 +107,87 @@ func TestAStrangerCannotTellWhichHostsThereAre(t *testing.T) {
 		if first, second := ask(name), ask(name); first != second {
 			t.Errorf("asking twice about %s gives %q and %q: that tells a host that is there from one that is not", name, first, second)
 		}
+	}
+}
+
+// guest asks to join with a secret (RFC 5802).
+type guest struct {
+	t     *testing.T
+	name  string
+	talk  *scram.ClientConversation
+	heard string // of SCRAM, to be answered
+	began bool
+	got   *hostlink.Certificate
+}
+
+func newGuest(t *testing.T, token authority.Token) *guest {
+	t.Helper()
+	client, err := scram.SHA256.NewClient(token.Name, token.Secret, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &guest{t: t, name: token.Name, talk: client.NewConversation()}
+}
+
+func (g *guest) Context() context.Context { return g.t.Context() }
+
+func (g *guest) Send(m *hostlink.JoinMessage) error {
+	g.heard, g.got = m.GetScram(), m.GetCertificate()
+	return nil
+}
+
+func (g *guest) Recv() (*hostlink.JoinMessage, error) {
+	text, err := g.talk.Step(g.heard)
+	if err != nil {
+		return nil, err
+	}
+	if g.began {
+		return &hostlink.JoinMessage{Message: &hostlink.JoinMessage_Scram{Scram: text}}, nil
+	}
+	g.began = true
+	key, err := certs.NewKey()
+	if err != nil {
+		return nil, err
+	}
+	request, err := key.Request()
+	return &hostlink.JoinMessage{Message: &hostlink.JoinMessage_Start{Start: &hostlink.JoinStart{Host: g.name, Scram: text, CertificateRequest: request}}}, err
+}
+
+func TestANewTokenCountsAtOnceAtAControllerThatIsBehind(t *testing.T) {
+	a, r, _ := newAuthority(t)
+	token := func() authority.Token {
+		t.Helper()
+		token, err := a.Invite(t.Context(), authority.RoleHost, "h1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token
+	}
+	old := token()
+	behind := r.state
+	now := token()
+	newest := r.state
+	leaderless := problem.Unavailable.Errorf("no controller leads")
+	for _, c := range []struct {
+		name  string
+		token authority.Token
+		fresh func() error
+		kind  problem.Kind // of the refusal
+		joins bool
+	}{
+		{"the new token", now, func() error { r.state = newest; return nil }, 0, true},
+		{"the old token", old, func() error { r.state = newest; return nil }, problem.Unauthorized, false},
+		{"the new token, and no leader can be asked", now, func() error { return leaderless }, problem.Unavailable, false},
+		{"a token that is known, and no leader can be asked", old, func() error { return leaderless }, 0, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r.state, r.fresh = behind, c.fresh
+			g := newGuest(t, c.token)
+			_, err := a.Join(authority.RoleHost, g)
+			if joined := err == nil && g.got != nil; joined != c.joins || !c.joins && !problem.Is(err, c.kind) {
+				t.Errorf("joined %v: %v", joined, err)
+			}
+		})
 	}
 }
 

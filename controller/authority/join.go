@@ -32,12 +32,15 @@ func (a *Authority) Join(role string, stream JoinStream) (name string, err error
 		return "", problem.Invalid.Errorf("cannot join: the first message does not say who is joining")
 	}
 	name = start.Host
-	if !a.Invited(role, name) {
-		// It may have been invited just now, through another controller. When no
-		// leader can be asked, what is known here decides.
-		_ = a.records.Fresh(stream.Context())
-	}
+	// It may have been invited, or given another token, just now through another
+	// controller. When no leader can be asked, a secret that is known here will do.
+	behind := a.records.Fresh(stream.Context())
 	if err := a.authenticate(role, start, stream); err != nil {
+		if behind != nil && problem.Is(err, problem.Unauthorized) {
+			err = problem.WithHint(
+				problem.Unavailable.Errorf("cannot tell whether %s %q may join: its name or secret is not known at this controller, which may be behind: %w", role, name, behind),
+				"try again when a controller leads, or at another controller")
+		}
 		return name, err
 	}
 	if other, connected := a.presence.Installation(name); role == RoleHost && connected && other != start.Installation {
