@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -127,6 +128,8 @@ type Node struct {
 	notify  chan bool
 	ready   atomic.Uint64 // the term in which this node leads and is up to date; 0: none
 	watches watches
+	ended   chan struct{} // closed when raft is over
+	end     func()        // closes ended, once
 	clock   clock.Clock
 	log     zerolog.Logger
 	// committed is Config.Committed.
@@ -159,6 +162,7 @@ func Open(cfg Config) (*Node, error) {
 		fsm:    newFSM(cfg.Machine, box),
 		box:    box,
 		notify: make(chan bool, 16),
+		ended:  make(chan struct{}),
 		clock:  cfg.Clock,
 		log:    cfg.Log,
 
@@ -170,6 +174,7 @@ func Open(cfg Config) (*Node, error) {
 	if n.clock == nil {
 		n.clock = clock.Real()
 	}
+	n.end = sync.OnceFunc(func() { close(n.ended) })
 	n.raft, err = raft.NewRaft(raftConfig(cfg, logger, n.notify), n.fsm, store, store, snapshots, cfg.Transport.Raft)
 	if err != nil {
 		return nil, problem.Internal.Errorf("cannot start replication from %s: %w", cfg.Dir, joinClose(err, store))
@@ -212,6 +217,7 @@ func raftConfig(cfg Config, logger hclogger, notify chan<- bool) *raft.Config {
 func (n *Node) Close() error {
 	n.watches.close()
 	err := n.raft.Shutdown().Error()
+	n.end()
 	if n.trans.Close != nil {
 		err = firstOf(err, n.trans.Close())
 	}

@@ -40,7 +40,7 @@ func (n *Node) Apply(entry []byte) (result any, index uint64, err error) {
 	}
 	began := n.clock.Now()
 	future := n.raft.Apply(n.box.seal(entry), enqueueTimeout)
-	if err := future.Error(); err != nil {
+	if err := n.answer(future); err != nil {
 		return nil, 0, n.writeProblem(err)
 	}
 	a, ok := future.Response().(applied)
@@ -49,6 +49,25 @@ func (n *Node) Apply(entry []byte) (result any, index uint64, err error) {
 	}
 	n.committed(clock.Since(n.clock, began))
 	return a.result, future.Index(), a.err
+}
+
+// answer waits for a future's. The raft library forgets, when it is shut down, entries
+// that were committed and not applied here yet (seen in a history of the
+// linearizability test).
+func (n *Node) answer(f raft.Future) error {
+	answer := make(chan error, 1)
+	go func() { answer <- f.Error() }()
+	select {
+	case err := <-answer:
+		return err
+	case <-n.ended:
+	}
+	select {
+	case err := <-answer:
+		return err
+	default:
+		return raft.ErrRaftShutdown
+	}
 }
 
 func (n *Node) writeProblem(err error) error {
